@@ -1,0 +1,235 @@
+"""One Protocol for each thing outside. Adapters implement them; the simulation has a fake of each.
+
+Errors: every method raises ``ExternalError`` (or a subclass) when the thing outside fails, never a foreign exception.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from trimtab.core.domain.gate import GateResult, VersionRecord
+    from trimtab.core.domain.journal import Draft, Entry
+    from trimtab.core.domain.routes import Routes
+    from trimtab.core.domain.verdict import Severity, Verdict
+
+
+class Clock(Protocol):
+    """Where ``now`` comes from. Read once per tick."""
+
+    def now(self) -> float:
+        """Seconds since the epoch, UTC."""
+        ...
+
+
+class Journal(Protocol):
+    """Append-only, compare-and-append, hash-chained."""
+
+    def head(self) -> int:
+        """Sequence number of the newest entry; 0 when empty."""
+        ...
+
+    def read(self, after: int = 0) -> list[Entry]:
+        """Entries with ``seq > after``, in order."""
+        ...
+
+    def append(self, expected: int, drafts: Sequence[Draft]) -> list[Entry]:
+        """Append all or nothing, durable on return.
+
+        Raises:
+            ConflictError: the head is not ``expected``; nothing was written.
+        """
+        ...
+
+    def verify(self) -> int | None:
+        """The sequence number of the first entry whose hash does not fit, or None when the chain holds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DataVersion:
+    """A snapshot of files by content, as DVC records it."""
+
+    digest: str
+    """md5 of the file, or of the directory listing with suffix ``.dir``."""
+    size: int
+    files: int
+    pointer: str
+    """Path of the ``.dvc`` file, relative to the project's root."""
+
+
+class DataStore(Protocol):
+    """Versions of large files by content; the store may be local or remote."""
+
+    def snapshot(self, path: Path) -> DataVersion:
+        """Put the file or directory into the store and write its pointer beside it. The same content gives the same version."""
+        ...
+
+    def restore(self, version: DataVersion, to: Path) -> None:
+        """Write the content of a version to ``to``.
+
+        Raises:
+            IntegrityError: the stored content does not have the recorded hash.
+            NotFoundError: the store does not hold it.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunLog:
+    """All that is recorded of a training run."""
+
+    name: str
+    created_at: float
+    parameters: dict[str, Any]
+    metrics: dict[str, float]
+    tags: dict[str, str]
+    """Includes ``data.version``, ``git.commit``, ``git.dirty``, ``strategy``, ``trigger`` and ``job``."""
+    artifacts: tuple[tuple[Path, str], ...]
+    """(file or directory, folder in the run's artifacts): project file, environment, git diff, gate report, …"""
+    package: Path | None
+    """The version directory with its MANIFEST; None for a run that failed before there was a model."""
+    verdict: Verdict
+    gates: tuple[GateResult, ...]
+    record: dict[str, Any] = field(default_factory=dict)
+    """The remaining fields of ``VersionRecord``."""
+
+
+class Registry(Protocol):
+    """Experiment tracking and the model registry."""
+
+    def register(self, run: RunLog) -> VersionRecord:
+        """Log the run, store its package, create the version. Idempotent by the tag ``job``: a second call returns the first's record."""
+        ...
+
+    def versions(self) -> list[VersionRecord]:
+        """All versions, oldest first."""
+        ...
+
+    def get(self, version: int) -> VersionRecord:
+        """Raises NotFoundError naming the versions there are."""
+        ...
+
+    def aliases(self) -> dict[str, int]:
+        """Alias to version."""
+        ...
+
+    def set_alias(self, alias: str, version: int | None) -> None:
+        """Point the alias at a version; None removes it. Idempotent."""
+        ...
+
+    def fetch(self, version: int, to: Path) -> Path:
+        """Copy the version's package into the directory ``to`` (made aside and renamed) and verify it against its MANIFEST."""
+        ...
+
+
+class JobPhase(StrEnum):
+    """missing: was never started; lost: was started and died without a result."""
+
+    MISSING = "missing"
+    RUNNING = "running"
+    FINISHED = "finished"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class JobReport:
+    """What is known of a job."""
+
+    job: str
+    phase: JobPhase
+    result: dict[str, Any] | None = None
+    """What the job wrote, when finished: ``{"outcome": "registered" | "rejected" | "failed", …}``."""
+    log: str = ""
+    """Where its output stands."""
+
+
+class Jobs(Protocol):
+    """What can take long: started, looked for again after a crash, read when done."""
+
+    def start(self, job: str, spec: dict[str, Any]) -> None:
+        """Start the job unless one of that name was started before (idempotent by name). It outlives the controller."""
+        ...
+
+    def poll(self, job: str) -> JobReport: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ServerReport:
+    """What a server says of itself."""
+
+    url: str
+    ready: bool
+    generation: int | None
+    """The generation of routes it serves."""
+    loaded: tuple[int, ...] = ()
+    refused: tuple[tuple[int, str], ...] = ()
+    """(version, why it could not be loaded)"""
+
+
+class Target(Protocol):
+    """Where versions are installed and traffic is moved: a deployment directory, a cluster."""
+
+    def routes(self) -> Routes | None:
+        """What is routed now; None before the first deployment."""
+        ...
+
+    def apply(self, routes: Routes) -> None:
+        """Replace the routes at once (write aside and rename). Idempotent."""
+        ...
+
+    def installed(self) -> frozenset[int]: ...
+
+    def install(self, version: int, package: Path) -> None:
+        """Copy a verified package to ``versions/<version>`` (aside, then rename). Idempotent."""
+        ...
+
+    def retire(self, version: int) -> None:
+        """Remove a version that nothing routes to."""
+        ...
+
+    def servers(self) -> list[ServerReport]:
+        """Ask the servers which generation and versions they answer with. Empty where none can be reached."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LogSlice:
+    """New rows of the log and where to go on."""
+
+    predictions: pa.Table
+    """The columns of docs/formats.md, ``time`` ascending within a file."""
+    labels: pa.Table
+    cursor: frozenset[str]
+    """Names of the files read so far: each file is written once, so a set of names is a position."""
+
+
+class LogReader(Protocol):
+    """Reads what the data plane wrote."""
+
+    def read(self, cursor: frozenset[str], limit: int = 256) -> LogSlice:
+        """The rows of at most ``limit`` files that are not in ``cursor``, oldest name first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A message to people."""
+
+    id: str
+    """``<decision>-<n>``: a channel that can, drops a second one of the same id."""
+    title: str
+    body: str
+    severity: Severity
+
+
+class Notifier(Protocol):
+    """Slack, Teams, e-mail, PagerDuty, webhooks."""
+
+    def send(self, notice: Notice) -> None: ...
