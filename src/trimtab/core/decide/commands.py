@@ -1,0 +1,157 @@
+"""What a person may ask for: the same transitions as the loop's own, refused where they are not legal.
+
+Each takes the status and returns a move, or None when it is already so (commands are idempotent).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from trimtab.core.decide.actions import (
+    Abort,
+    Action,
+    Alert,
+    Answer,
+    DeployFirst,
+    OverrideGates,
+    PauseRollout,
+    Promote,
+    RecordVersion,
+    ResumeRollout,
+    RollBack,
+    StartTraining,
+)
+from trimtab.core.decide.moves import Move
+from trimtab.core.decide.rollouts import start_rollout
+from trimtab.core.decide.status import Approval, Rollout, Status
+from trimtab.core.domain.errors import NotFoundError, RefusedError
+from trimtab.core.domain.gate import VersionRecord
+from trimtab.core.domain.verdict import Reason, Severity
+from trimtab.core.rollout.plan import RolloutPlan
+
+
+def record(status: Status, version: VersionRecord, deploy: bool) -> Move | None:
+    """A version was trained outside the loop."""
+    if version.version in status.versions:
+        return None
+    reasons = tuple(Reason("Gate", f"{g.gate}: {g.text}", g.value, g.limit) for g in version.gates)
+    return Move((RecordVersion(version, deploy),), reasons)
+
+
+def deploy(status: Status, version: int, plan: RolloutPlan, by: str, reason: str) -> Move | None:
+    """Roll a registered version out."""
+    chosen = _registered(status, version)
+    if not chosen.deployable:
+        failed = "; ".join(f"{g.gate}: {g.text}" for g in chosen.gates if g.verdict.value != "successful")
+        raise RefusedError(f"version {version} did not pass its gates ({failed}); a named person may override them")
+    if status.champion is None:
+        return Move((DeployFirst(version),), _because(by, f"deploy version {version}", reason))
+    if status.champion == version:
+        return None
+    if status.rollout is not None:
+        if status.rollout.version == version:
+            return None
+        raise RefusedError(
+            f"rollout {status.rollout.id} of version {status.rollout.version} is under way; promote or abort it first"
+        )
+    actions = start_rollout(status, version, plan, by)
+    return Move(actions, _because(by, f"deploy version {version} by {plan.strategy}", reason), status.recorded_by.get(version))
+
+
+def roll_back(status: Status, version: int | None, by: str, reason: str) -> Move | None:
+    """An earlier champion answers everything again, in one step."""
+    if status.champion is None:
+        raise RefusedError("nothing is deployed, so there is nothing to roll back")
+    if version is None and not status.previous:
+        raise RefusedError(f"version {status.champion} is the only one that ever served; there is nothing to roll back to")
+    target = status.previous[0] if version is None else version
+    chosen = _registered(status, target)
+    if target == status.champion:
+        return None
+    if not chosen.deployable:
+        raise RefusedError(f"version {target} did not pass its gates; it never served")
+    actions: tuple[Action, ...] = (
+        RollBack(target, status.champion),
+        Alert(Severity.MODERATE, f"{by} rolled back from version {status.champion} to {target}", reason or "no reason given"),
+    )
+    return Move(actions, _because(by, f"roll back to version {target}", reason))
+
+
+def promote(status: Status, by: str, reason: str) -> Move:
+    """The challenger takes all traffic now."""
+    rollout = _rollout(status, "promote")
+    return Move(
+        (Promote(rollout.id, rollout.version),),
+        _because(by, f"promote version {rollout.version}", reason),
+        rollout.decision,
+    )
+
+
+def abort(status: Status, by: str, reason: str) -> Move:
+    """The champion takes all traffic back."""
+    rollout = _rollout(status, "abort")
+    reasons = _because(by, f"abort rollout {rollout.id}", reason)
+    return Move((Abort(rollout.id, rollout.version, reasons[0].text),), reasons, rollout.decision)
+
+
+def pause(status: Status, by: str, reason: str) -> Move | None:
+    """The weights stay where they are; harm still aborts."""
+    rollout = _rollout(status, "pause")
+    if rollout.paused:
+        return None
+    return Move((PauseRollout(rollout.id),), _because(by, f"pause rollout {rollout.id}", reason), rollout.decision)
+
+
+def resume(status: Status, by: str, reason: str) -> Move | None:
+    """The rollout goes on."""
+    rollout = _rollout(status, "resume")
+    if not rollout.paused:
+        return None
+    return Move((ResumeRollout(rollout.id),), _because(by, f"resume rollout {rollout.id}", reason), rollout.decision)
+
+
+def override(status: Status, version: int, by: str, reason: str) -> Move | None:
+    """A named person lets a version pass against its gates, with a reason."""
+    if not by.strip() or not reason.strip():
+        raise RefusedError("an override needs a name and a reason: they stay on record")
+    if _registered(status, version).overridden_by is not None:
+        return None
+    return Move((OverrideGates(version, f"{by}: {reason}"),), _because(by, f"override the gates of version {version}", reason))
+
+
+def answer(status: Status, approval: str, approved: bool, actions: tuple[Action, ...], now: float, by: str, reason: str) -> Move:
+    """Approve or reject what the loop asked for. ``actions`` are the question's, decoded."""
+    question = _question(status, approval)
+    done: tuple[Action, ...] = ()
+    if approved:
+        done = tuple(replace(a, until=now) if isinstance(a, StartTraining) else a for a in actions)
+    word = "approve" if approved else "reject"
+    return Move(
+        (Answer(question.id, approved), *done), _because(by, f"{word}: {question.title}", reason), question.decision
+    )
+
+
+def _question(status: Status, approval: str) -> Approval:
+    question = status.approvals.get(approval)
+    if question is None:
+        waiting = ", ".join(key.removeprefix("a") for key in status.approvals) or "none"
+        raise NotFoundError(f"no question {approval.removeprefix('a')} waits for an answer; waiting: {waiting}")
+    return question
+
+
+def _registered(status: Status, version: int) -> VersionRecord:
+    found = status.versions.get(version)
+    if found is None:
+        known = ", ".join(str(v) for v in sorted(status.versions)) or "none"
+        raise NotFoundError(f"version {version} is not registered; registered: {known}")
+    return found
+
+
+def _rollout(status: Status, verb: str) -> Rollout:
+    if status.rollout is None:
+        raise RefusedError(f"there is no rollout to {verb}; champion is {status.champion}")
+    return status.rollout
+
+
+def _because(by: str, what: str, reason: str) -> tuple[Reason, ...]:
+    return (Reason("Command", f"{by}: {what}" + (f" ({reason})" if reason else "")),)

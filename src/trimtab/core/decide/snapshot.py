@@ -1,0 +1,41 @@
+"""What was observed before a tick: facts only, gathered by trimtab.controller.observe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from trimtab.core.diagnosis.assess import Assessment
+from trimtab.core.domain.gate import VersionRecord
+from trimtab.core.rollout.facts import RolloutFacts
+
+
+@dataclass(frozen=True, slots=True)
+class JobFact:
+    """A job that came to an end."""
+
+    job: str
+    outcome: str
+    """``registered``, ``rejected``, ``failed`` or ``lost``."""
+    record: VersionRecord | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The world as it looked when the tick began. Empty fields mean: nothing was seen, never that all is well."""
+
+    event_time: float | None = None
+    """The newest event time in the prediction log."""
+    assessment: Assessment | None = None
+    """Of the champion's traffic since it went live; None while there is none."""
+    rollout: RolloutFacts | None = None
+    """Evidence since the active rollout began."""
+    watch: RolloutFacts | None = None
+    """The same for the watch after a promotion: the predecessor stands in the champion's place."""
+    jobs: tuple[JobFact, ...] = ()
+    servers: int = 0
+    """How many answered."""
+    loaded: frozenset[int] = frozenset()
+    """Versions that every server that answered has loaded."""
+    refused: dict[int, str] = field(default_factory=dict)
+    """Versions that a server could not load, and why."""

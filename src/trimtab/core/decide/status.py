@@ -1,0 +1,403 @@
+"""What is, according to the journal: a fold over the actions, and the routes that follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from trimtab.core.decide import actions as act
+from trimtab.core.decide.actions import Action
+from trimtab.core.domain.diagnosis import Kind, Remedy
+from trimtab.core.domain.errors import InvariantError
+from trimtab.core.domain.gate import VersionRecord
+from trimtab.core.domain.routes import Routes, Share
+from trimtab.core.domain.verdict import Severity
+from trimtab.core.rollout.plan import RolloutPlan
+
+FAULTS = (Kind.DATA_FAULT, Kind.LABEL_FAULT)
+"""Incidents whose window is quarantined."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """A challenger on its way."""
+
+    id: str
+    version: int
+    champion: int
+    plan: RolloutPlan
+    started_at: float
+    first_generation: int
+    """The generation of routes that began it: rows of earlier ones are not its evidence."""
+    step: int = 0
+    weight: int = 0
+    step_started_at: float = 0.0
+    paused: bool = False
+    decision: int = 0
+    """The newest decision about it: the cause of the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """A promoted champion under watch, its predecessor in shadow."""
+
+    version: int
+    predecessor: int
+    plan: RolloutPlan
+    since: float
+    until: float
+    first_generation: int
+    decision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """A training run that was asked for."""
+
+    spec: act.StartTraining
+    started_at: float
+    decision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A training run that ended."""
+
+    job: str
+    trigger: str
+    started_at: float
+    outcome: str
+    version: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Something wrong, open until ``until`` is set."""
+
+    id: str
+    kind: Kind
+    remedy: Remedy
+    severity: Severity
+    since: float
+    features: tuple[str, ...]
+    text: str
+    opened_at: float
+    decision: int
+    champion: int | None
+    until: float | None = None
+    answered: bool = False
+    """A training run, rollback or question was started for it."""
+
+    @property
+    def quarantines(self) -> bool:
+        return self.kind in FAULTS
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A question to a person."""
+
+    id: str
+    title: str
+    actions: tuple[dict[str, Any], ...]
+    asked_at: float
+    decision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The state of the loop after entry ``seq``."""
+
+    seq: int = 0
+    at: float = 0.0
+    champion: int | None = None
+    champion_since: float = 0.0
+    champion_generation: int = 0
+    previous: tuple[int, ...] = ()
+    """Earlier champions, newest first: the targets of a rollback."""
+    barred: frozenset[int] = frozenset()
+    """Versions that were aborted or rolled back from: not rolled out again without a person."""
+    versions: dict[int, VersionRecord] = field(default_factory=dict)
+    recorded_by: dict[int, int] = field(default_factory=dict)
+    """Version to the decision that recorded it."""
+    waiting: int | None = None
+    """The newest candidate that passed its gates and waits for its rollout."""
+    generation: int = 0
+    salt: str = "r0"
+    rollout: Rollout | None = None
+    watch: Watch | None = None
+    training: Training | None = None
+    runs: tuple[Run, ...] = ()
+    """Ended training runs, oldest first."""
+    incidents: tuple[Incident, ...] = ()
+    """All, oldest first."""
+    approvals: dict[str, Approval] = field(default_factory=dict)
+
+    @property
+    def open_incidents(self) -> tuple[Incident, ...]:
+        return tuple(incident for incident in self.incidents if incident.until is None)
+
+    @property
+    def quarantines(self) -> tuple[tuple[float, float | None, tuple[str, ...]], ...]:
+        """Windows that must not be trained on."""
+        return tuple((i.since, i.until, i.features) for i in self.incidents if i.quarantines)
+
+
+def routes_of(status: Status) -> Routes | None:
+    """The routes that must be in force; None before the first deployment."""
+    if status.champion is None:
+        return None
+    rollout, watch = status.rollout, status.watch
+    split: tuple[Share, ...] = (Share(status.champion, 100),)
+    shadow: tuple[int, ...] = ()
+    arms = {str(status.champion): "champion"}
+    if rollout is not None:
+        arms[str(rollout.version)] = "challenger"
+        if rollout.weight > 0:
+            split = (Share(status.champion, 100 - rollout.weight), Share(rollout.version, rollout.weight))
+            shadow = (status.champion, rollout.version) if rollout.plan.paired else ()
+        else:
+            shadow = (rollout.version,)
+    elif watch is not None:
+        arms[str(watch.predecessor)] = "challenger"
+        shadow = (watch.predecessor,)
+    return Routes(generation=status.generation, salt=status.salt, split=split, shadow=shadow, arms=arms)
+
+
+def fold(status: Status, seq: int, at: float, actions: Iterable[Action]) -> Status:
+    """The status after one more decision. The generation grows when the routes change."""
+    before = status
+    status = replace(status, seq=seq, at=at)
+    for action in actions:
+        status = _APPLY[type(action)](status, action, seq, at)
+    if _unnumbered(status) != _unnumbered(before):
+        generation = before.generation + 1
+        status = replace(status, generation=generation)
+        if status.rollout is not None and (before.rollout is None or before.rollout.id != status.rollout.id):
+            status = replace(status, rollout=replace(status.rollout, first_generation=generation))
+        if status.watch is not None and before.watch is None:
+            status = replace(status, watch=replace(status.watch, first_generation=generation))
+        if status.champion != before.champion:
+            status = replace(status, champion_generation=generation)
+    return status
+
+
+def check_invariants(status: Status) -> None:
+    """Rules that hold after every entry.
+
+    Raises:
+        InvariantError: naming the rule.
+    """
+    serving = {status.champion} if status.champion is not None else set()
+    if status.rollout is not None:
+        serving.add(status.rollout.version)
+        if status.rollout.champion != status.champion:
+            raise InvariantError(f"rollout {status.rollout.id} compares with {status.rollout.champion}, but champion is {status.champion}")
+        if status.rollout.version == status.champion:
+            raise InvariantError(f"version {status.champion} would be champion and challenger")
+    for version in serving:
+        record = status.versions.get(version)
+        if record is None:
+            raise InvariantError(f"version {version} would serve and was never registered")
+        if not record.deployable:
+            raise InvariantError(f"version {version} would serve, but its gates say {record.verdict} and nobody overrode them")
+    if status.rollout is not None and status.watch is not None:
+        raise InvariantError("a watch and a rollout at once: two comparisons would share the traffic")
+    routes_of(status)
+
+
+def _unnumbered(status: Status) -> Routes | None:
+    routes = routes_of(status)
+    return None if routes is None else replace(routes, generation=0)
+
+
+def _record_version(status: Status, action: act.RecordVersion, seq: int, at: float) -> Status:
+    record = action.record
+    waiting = record.version if action.deploy and record.deployable else status.waiting
+    return replace(
+        status,
+        versions={**status.versions, record.version: record},
+        recorded_by={**status.recorded_by, record.version: seq},
+        waiting=waiting,
+    )
+
+
+def _override(status: Status, action: act.OverrideGates, seq: int, at: float) -> Status:
+    record = replace(status.versions[action.version], overridden_by=action.by)
+    return replace(status, versions={**status.versions, action.version: record}, barred=status.barred - {action.version})
+
+
+def _start_training(status: Status, action: act.StartTraining, seq: int, at: float) -> Status:
+    if status.training is not None:
+        raise InvariantError(f"training {status.training.spec.job} runs already")
+    return replace(
+        status,
+        training=Training(action, at, seq),
+        incidents=_answered(status, action.incident),
+    )
+
+
+def _finish_training(status: Status, action: act.FinishTraining, seq: int, at: float) -> Status:
+    if status.training is None or status.training.spec.job != action.job:
+        raise InvariantError(f"training {action.job} is not running")
+    run = Run(action.job, status.training.spec.trigger, status.training.started_at, action.outcome, action.version)
+    return replace(status, training=None, runs=(*status.runs, run))
+
+
+def _deploy_first(status: Status, action: act.DeployFirst, seq: int, at: float) -> Status:
+    if status.champion is not None:
+        raise InvariantError(f"version {status.champion} is champion already; another one comes by a rollout")
+    return _crown(replace(status, waiting=None), action.version, at)
+
+
+def _start_rollout(status: Status, action: act.StartRollout, seq: int, at: float) -> Status:
+    if status.rollout is not None:
+        raise InvariantError(f"rollout {status.rollout.id} is under way")
+    rollout = Rollout(
+        action.rollout, action.version, action.champion, action.plan, at, status.generation, step_started_at=at, decision=seq
+    )
+    waiting = None if status.waiting == action.version else status.waiting
+    return replace(status, rollout=rollout, watch=None, waiting=waiting, salt=action.rollout)
+
+
+def _in_rollout(status: Status, rollout_id: str) -> Rollout:
+    if status.rollout is None or status.rollout.id != rollout_id:
+        raise InvariantError(f"rollout {rollout_id} is not under way")
+    return status.rollout
+
+
+def _enter_step(status: Status, action: act.EnterStep, seq: int, at: float) -> Status:
+    rollout = _in_rollout(status, action.rollout)
+    return replace(
+        status, rollout=replace(rollout, step=action.step, weight=action.weight, step_started_at=at, decision=seq)
+    )
+
+
+def _pause(status: Status, action: act.PauseRollout, seq: int, at: float) -> Status:
+    return replace(status, rollout=replace(_in_rollout(status, action.rollout), paused=True, decision=seq))
+
+
+def _resume(status: Status, action: act.ResumeRollout, seq: int, at: float) -> Status:
+    rollout = _in_rollout(status, action.rollout)
+    return replace(status, rollout=replace(rollout, paused=False, step_started_at=at, decision=seq))
+
+
+def _promote(status: Status, action: act.Promote, seq: int, at: float) -> Status:
+    rollout = _in_rollout(status, action.rollout)
+    watch = None
+    if rollout.plan.watch_s > 0:
+        watch = Watch(
+            version=rollout.version,
+            predecessor=rollout.champion,
+            plan=rollout.plan,
+            since=at,
+            until=at + rollout.plan.watch_s,
+            first_generation=status.generation,
+            decision=seq,
+        )
+    return replace(_crown(status, rollout.version, at), rollout=None, watch=watch)
+
+
+def _abort(status: Status, action: act.Abort, seq: int, at: float) -> Status:
+    _in_rollout(status, action.rollout)
+    return replace(status, rollout=None, barred=status.barred | {action.version})
+
+
+def _end_watch(status: Status, action: act.EndWatch, seq: int, at: float) -> Status:
+    return replace(status, watch=None)
+
+
+def _roll_back(status: Status, action: act.RollBack, seq: int, at: float) -> Status:
+    if status.champion != action.from_version:
+        raise InvariantError(f"cannot roll back from {action.from_version}: champion is {status.champion}")
+    crowned = _crown(replace(status, rollout=None, watch=None), action.version, at)
+    return replace(
+        crowned,
+        previous=tuple(v for v in crowned.previous if v != action.from_version),
+        barred=crowned.barred | {action.from_version},
+    )
+
+
+def _crown(status: Status, version: int, at: float) -> Status:
+    previous = status.previous
+    if status.champion is not None:
+        previous = (status.champion, *previous)
+    previous = tuple(v for v in previous if v != version)
+    # Trouble with how well a model does ends with that model; a fault of the data or the labels does not.
+    incidents = tuple(i if i.until is not None or i.quarantines else replace(i, until=at) for i in status.incidents)
+    return replace(
+        status,
+        champion=version,
+        champion_since=at,
+        previous=previous,
+        incidents=incidents,
+        barred=status.barred - {version},
+    )
+
+
+def _open_incident(status: Status, action: act.OpenIncident, seq: int, at: float) -> Status:
+    incident = Incident(
+        id=action.incident,
+        kind=action.kind,
+        remedy=action.remedy,
+        severity=action.severity,
+        since=action.since,
+        features=action.features,
+        text=action.text,
+        opened_at=at,
+        decision=seq,
+        champion=status.champion,
+    )
+    return replace(status, incidents=(*status.incidents, incident))
+
+
+def _close_incident(status: Status, action: act.CloseIncident, seq: int, at: float) -> Status:
+    return replace(
+        status,
+        incidents=tuple(replace(i, until=action.until) if i.id == action.incident else i for i in status.incidents),
+    )
+
+
+def _ask(status: Status, action: act.AskApproval, seq: int, at: float) -> Status:
+    question = Approval(action.approval, action.title, action.actions, at, seq)
+    incident = next((a.get("incident") for a in action.actions if a.get("incident")), None)
+    return replace(
+        status, approvals={**status.approvals, action.approval: question}, incidents=_answered(status, incident)
+    )
+
+
+def _answer(status: Status, action: act.Answer, seq: int, at: float) -> Status:
+    left = {key: value for key, value in status.approvals.items() if key != action.approval}
+    return replace(status, approvals=left)
+
+
+def _answered(status: Status, incident_id: str | None) -> tuple[Incident, ...]:
+    return tuple(replace(i, answered=True) if i.id == incident_id else i for i in status.incidents)
+
+
+def _same(status: Status, action: Action, seq: int, at: float) -> Status:
+    return status
+
+
+_APPLY: dict[type, Any] = {
+    act.RecordVersion: _record_version,
+    act.OverrideGates: _override,
+    act.StartTraining: _start_training,
+    act.FinishTraining: _finish_training,
+    act.DeployFirst: _deploy_first,
+    act.StartRollout: _start_rollout,
+    act.EnterStep: _enter_step,
+    act.PauseRollout: _pause,
+    act.ResumeRollout: _resume,
+    act.Promote: _promote,
+    act.Abort: _abort,
+    act.EndWatch: _end_watch,
+    act.RollBack: _roll_back,
+    act.OpenIncident: _open_incident,
+    act.CloseIncident: _close_incident,
+    act.Alert: _same,
+    act.AskApproval: _ask,
+    act.Answer: _answer,
+    act.Note: _same,
+}
