@@ -1,0 +1,305 @@
+"""The settings of a project: what may stand in ``trimtab.yaml``, with unit, default and reason.
+
+Every model is frozen and refuses unknown fields. Durations are kept as seconds. The docstring of a field is its
+description in the generated reference (docs/trimtab-yaml.md) and in the JSON Schema (docs/trimtab.schema.json).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from trimtab.core.domain.times import DAY_S, HOUR_S
+from trimtab.project.fields import Column, Duration, Scalar, Share, Texts, Triggers
+from trimtab.project.rules import contradictions
+
+Metric = Literal["log_loss", "brier", "accuracy", "f1", "auroc", "mae", "rmse"]
+CLASSIFICATION_METRICS: tuple[Metric, ...] = ("log_loss", "brier", "accuracy", "f1", "auroc")
+REGRESSION_METRICS: tuple[Metric, ...] = ("mae", "rmse")
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, no unknown fields, descriptions from the docstrings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class Data(Section):
+    """Where the labelled history stands and what its columns mean."""
+
+    files: Texts = Field(min_length=1)
+    """Parquet or CSV files of labelled history, relative to the project file: a path, a glob such as
+    `data/*.parquet`, or a list of them. Files are joined end to end; all must have the same columns."""
+    time: Column
+    """Column with the time of the event that is predicted (when the prediction is made, not when the outcome is
+    known). Splits, windows and blocks go by it. Times without a zone are read as UTC."""
+    target: Column
+    """Column to predict."""
+    positive: Scalar | None = None
+    """The class whose probability is meant by 'score', for two classes. Default: the second in sorted order
+    (`true`, `1`, `yes`)."""
+    label_time: Column | None = None
+    """Column with the time when the label became known, where the data has one. Rows are trained on only when
+    their label was known: training on what happens to have arrived early is worse than not retraining.
+    Give either this or `label_delay`."""
+    label_delay: Duration = 0.0
+    """How long after the event its label is known, where it is the same for all rows. `0s`: at once."""
+    label_maturity: float = Field(default=0.9, ge=0.5, le=1)
+    """With `label_time`: a block of rows counts as mature, and is trained on and judged, once as much time has passed
+    as this share of labels takes to arrive. High, since early labels are not like late ones."""
+    entity: Column | None = None
+    """Column that names who or what a request is about (a customer, a machine). The same entity is answered by the
+    same version during a rollout. Not a feature."""
+    slices: Texts = ()
+    """Columns whose values are watched one by one, so that a good average cannot hide a bad subgroup."""
+    ignore: Texts = ()
+    """Columns that are never features: identifiers, and what is known only after the event."""
+    collect: bool = True
+    """Labelled rows from production become training data of later versions. `false`: only `files` are trained on."""
+
+
+class Estimator(Section):
+    """What is fitted."""
+
+    function: str | None = Field(default=None, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    """`module:function` in the project. It is called with `parameters` as keyword arguments and returns an unfitted
+    scikit-learn-compatible estimator with its preprocessing inside. Default: gradient-boosted trees that take
+    categories and missing values as they are."""
+    parameters: dict[str, Any] = {}
+    """Keyword arguments of the function; recorded with every run."""
+
+
+class Retraining(Section):
+    """When a new candidate is trained, and on what."""
+
+    on: Triggers = ("drift",)
+    """What starts a training: `drift` (a diagnosis that training can mend), `schedule` (every so often).
+    `trimtab train` by hand is always possible; `[manual]` means only by hand."""
+    every: Duration | None = None
+    """With `schedule`: the time between trainings."""
+    cooldown: Duration = 7 * DAY_S
+    """Least time between two trainings that the loop starts by itself. A week: the evidence of the first must have
+    had time to come in before a second is worth its price."""
+    strategy: Literal["full", "sliding-window"] = "full"
+    """`full`: all history, less what is quarantined. `sliding-window`: the newest `window` of it. Full wins more often
+    than habit says; a window pays where the world really has changed."""
+    window: Duration | None = None
+    """With `sliding-window`: how much of the newest history is trained on."""
+    evaluation_share: float = Field(default=0.2, ge=0.05, le=0.5)
+    """Share of the training rows, the newest by time, that is held out to compare candidate and champion."""
+    budget: int = Field(default=8, ge=0)
+    """Most trainings that the loop starts by itself in 30 days. A circuit breaker: when it is used up, a person is
+    told instead."""
+
+
+class PerformanceGate(Section):
+    """The candidate must not be worse than the champion on the same rows."""
+
+    tolerance: float = Field(default=0.01, ge=0)
+    """How much worse the candidate may be. For classification in units of the metric (0.01 of log loss, F1, ...);
+    for regression as a share of the champion's error (0.01 is one percent), since its unit is yours."""
+    rows_min: int = Field(default=200, ge=1)
+    """Fewest evaluation rows; with fewer the gate says 'inconclusive', which does not pass."""
+
+
+class LatencyGate(Section):
+    """The packaged model must answer quickly."""
+
+    p95_ms: float = Field(default=100.0, gt=0)
+    """Most milliseconds for 95 % of single-row requests."""
+
+
+class ParityGate(Section):
+    """The packaged model must give the trained model's predictions: no training-serving skew."""
+
+    tolerance: float = Field(default=1e-5, ge=0)
+    """Largest difference of a score between the two, over real and hostile rows (for regression as a share of the
+    value). Float32 arithmetic stays under it."""
+
+
+class Gates(Section):
+    """What a candidate must pass before it may serve. A failed gate keeps the champion."""
+
+    metric: Metric | None = None
+    """What is compared. Default: `log_loss` for classification (it sees the probabilities, not only the side they
+    fall on), `mae` for regression."""
+    performance: PerformanceGate = PerformanceGate()
+    """See below."""
+    latency: LatencyGate = LatencyGate()
+    """See below."""
+    parity: ParityGate = ParityGate()
+    """See below."""
+
+
+class Guardrails(Section):
+    """Absolute limits that hold beside every comparison; crossing one aborts the rollout or rolls back."""
+
+    error_rate: Share = 0.05
+    """Largest share of requests answered with an error."""
+    p95_ms: float = Field(default=200.0, gt=0)
+    """Most milliseconds for 95 % of answers."""
+
+
+class Rollout(Section):
+    """How a version that passed its gates gets the traffic."""
+
+    strategy: Literal["canary", "blue-green", "shadow", "shadow-then-canary"] = "canary"
+    """`canary`: a growing share, step by step. `blue-green`: one switch, the old version stays warm. `shadow`: it
+    scores the same requests and is never answered from, until a person promotes it. `shadow-then-canary`: first the
+    one, then the other."""
+    steps: tuple[int, ...] = (5, 10, 25, 50, 100)
+    """Percent of the entities at each step of a canary, growing, the last 100."""
+    bake: Duration = HOUR_S
+    """Least time at each step (and in the shadow), by the project's clock."""
+    requests_min: int = Field(default=200, ge=0)
+    """Fewest requests answered by the challenger at a step before it may advance."""
+    labels_min: int = Field(default=500, ge=0)
+    """Fewest labelled rows of the comparison before the last step is taken. `0` where labels come too late to wait for:
+    then only errors, latency and invalid answers are judged."""
+    paired: bool = True
+    """During a canary both versions score every request, so that they are compared on the same rows: needs 3 to 40
+    times fewer labels than comparing the two halves of the traffic, and costs a second scoring."""
+    alpha: Share = 0.05
+    """Chance that a harmless challenger is ever called harmful in a rollout, however often it is looked at."""
+    margin: float = Field(default=0.02, gt=0)
+    """What still counts as 'not worse': difference of the mean loss (Brier score; for regression a share of the
+    champion's mean absolute error), and of the rate of bad answers."""
+    longest: Duration = 14 * DAY_S
+    """Longest time of a whole rollout without a verdict."""
+    on_longest: Literal["pause", "abort", "promote"] = "pause"
+    """What happens then: `pause` asks a person, since no evidence is not success."""
+    guardrails: Guardrails = Guardrails()
+    """See below."""
+    watch: Duration = DAY_S
+    """How long a new champion stays under watch, with the old one warm, before the rollout is closed."""
+    keep: int = Field(default=3, ge=1)
+    """Earlier versions kept installed, so that a rollback takes seconds."""
+
+
+class Monitoring(Section):
+    """How often is looked, and what is called a change."""
+
+    every: Duration = Field(default=10.0, gt=0)
+    """Wall time between two ticks of the loop."""
+    block: Duration = Field(default=DAY_S, gt=0)
+    """Event time that one block spans. Blocks are what is compared: each must hold a whole cycle of the traffic (a day,
+    a week), or every night is an alarm."""
+    alpha: Share = 0.01
+    """Chance of a false drift alarm per block, over all features together."""
+    tolerance: float = Field(default=0.05, ge=0)
+    """Share by which the loss may grow over the champion's baseline without being called harm."""
+    rows_min: int = Field(default=200, ge=1)
+    """Fewest rows of a block that is judged; smaller ones wait and are added to the next."""
+
+
+class Response(Section):
+    """How much the loop may do by itself."""
+
+    mode: Literal["observe", "approve", "automatic"] = "approve"
+    """`observe`: journal and alert, change nothing. `approve`: trainings, rollouts and rollbacks wait for
+    `trimtab approve`; what protects users (aborting a harmful canary, quarantining broken data) is done at once.
+    `automatic`: all of it. Start simple and automate once you have read its decisions for a while."""
+
+
+class Serving(Section):
+    """The model server."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on. Only this machine by default: the server has no authentication of its own."""
+    port: int = Field(default=8080, ge=0, le=65535)
+    """Port to listen on; 0 takes a free one."""
+    workers: int = Field(default=1, ge=1, le=256)
+    """Processes that share the port; one per core that should serve."""
+    durability: Literal["buffered", "synced"] = "buffered"
+    """`buffered`: rows of the prediction log are written every `flush`; a crash of the machine loses at most that.
+    `synced`: each file is forced to disk before it counts as written."""
+    flush: Duration = Field(default=1.0, gt=0)
+    """Longest time a logged prediction or label waits in memory."""
+
+
+class Notification(Section):
+    """Who is told."""
+
+    urls: Texts = ()
+    """Where messages go, one Apprise URL each (Slack, Teams, e-mail, PagerDuty, webhooks). They hold secrets: write
+    `${NAME}` and set the environment variable NAME."""
+    severity: Literal["minor", "moderate", "severe"] = "moderate"
+    """Least severity that is sent; everything is journalled."""
+
+
+class Tracking(Section):
+    """Where runs and versions are recorded (MLflow)."""
+
+    uri: str | None = Field(default=None, min_length=1)
+    """MLflow tracking URI. Default: a database under `.trimtab/`, no server needed."""
+    experiment: str | None = Field(default=None, min_length=1)
+    """Name of the experiment. Default: the project's name."""
+
+
+class Project(Section):
+    """All settings of one endpoint: one model, its data, and how it is kept healthy."""
+
+    name: str = Field(pattern=r"^[a-z]([a-z0-9-]*[a-z0-9])?$", max_length=50)
+    """Name of the endpoint and of its registered model: lower-case letters, digits and '-', so that it can be a name in
+    Kubernetes and in a URL too."""
+    task: Literal["classification", "regression"]
+    """What is predicted: one of some classes, or a number."""
+    data: Data
+    """See below."""
+    estimator: Estimator = Estimator()
+    """See below."""
+    retraining: Retraining = Retraining()
+    """See below."""
+    gates: Gates = Gates()
+    """See below."""
+    rollout: Rollout = Rollout()
+    """See below."""
+    monitoring: Monitoring = Monitoring()
+    """See below."""
+    response: Response = Response()
+    """See below."""
+    serving: Serving = Serving()
+    """See below."""
+    notification: Notification = Notification()
+    """See below."""
+    tracking: Tracking = Tracking()
+    """See below."""
+    clock: Literal["wall", "event"] = "wall"
+    """What 'now' is: `wall` the machine's clock; `event` the newest event time in the log, for replays of the past."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        """Settings that contradict each other or would have no effect, by the table in ``rules``."""
+        found = contradictions(self.model_dump(exclude_unset=True))
+        if found:
+            text = "; ".join(f"{'.'.join(map(str, place.path))} {place.message}" for place in found)
+            raise PydanticCustomError("contradiction", "{text}", {"text": text})
+        return self
+
+    @property
+    def metric(self) -> Metric:
+        """The metric of the performance gate, with the default of the task."""
+        if self.gates.metric is not None:
+            return self.gates.metric
+        return "log_loss" if self.task == "classification" else "mae"
+
+    @property
+    def higher_is_better(self) -> bool:
+        return self.metric in ("accuracy", "f1", "auroc")
+
+    def allowance(self, champion: float) -> float:
+        """How much worse than the champion's value a candidate may be, in units of the metric."""
+        tolerance = self.gates.performance.tolerance
+        return tolerance if self.task == "classification" else tolerance * abs(champion)
+
+    @property
+    def never_features(self) -> frozenset[str]:
+        """Columns that the model never sees."""
+        named = (self.data.target, self.data.time, self.data.label_time, self.data.entity)
+        return frozenset(self.data.ignore) | {name for name in named if name is not None}
+
+    def record(self) -> dict[str, Any]:
+        """All settings with their defaults as plain JSON, durations as text; secrets stay ``${NAME}``."""
+        return self.model_dump(mode="json")
