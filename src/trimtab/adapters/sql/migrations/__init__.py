@@ -1,0 +1,1 @@
+"""Alembic migrations of the journal; run on open by ``schema.ensure``."""
