@@ -1,8 +1,10 @@
-"""Confidence intervals that the gates rest on: the mean of time-ordered differences, and a quantile."""
+"""Confidence intervals that the gates rest on: a figure of time-ordered rows, and a quantile."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil, floor, sqrt
 from statistics import NormalDist
 
@@ -10,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLOCKS_MAX = 40
+BLOCKS_MIN = 8
 BLOCK_ROWS_MIN = 25
 
 
@@ -62,38 +65,49 @@ def t_quantile(p: float, df: int) -> float:
     return sqrt(df * y)
 
 
-def mean_interval(values: NDArray[np.float64], level: float = 0.95) -> Interval:
-    """Interval for the mean of values in time order, by the means of consecutive blocks.
+def block_edges(n: int) -> NDArray[np.intp]:
+    """Edges of consecutive blocks of n rows, shape (blocks + 1,): at most 40 of at least 25 rows; below 200 rows, each
+    row is its own block."""
+    blocks = min(BLOCKS_MAX, n // BLOCK_ROWS_MIN)
+    return np.linspace(0, n, (blocks if blocks >= BLOCKS_MIN else n) + 1).round().astype(np.intp)
 
-    Neighbours in time resemble each other (one storm delays a day of flights), so rows are cut into at most 40 blocks
-    of at least 25 consecutive rows, and the blocks' means are taken as independent: mean +- t * sd / sqrt(blocks).
-    Holds when the dependence is shorter than a block. With fewer than eight such blocks each row is its own block,
-    which assumes independent rows.
 
-    Source: batch means, e.g. Asmussen & Glynn, "Stochastic Simulation" (2007), IV.5.
+def jackknife_interval(statistic: Callable[[NDArray[np.bool_]], float], n: int, level: float = 0.95) -> Interval:
+    """Interval for a statistic of n rows in time order, by leaving out one block of consecutive rows at a time.
+
+    Neighbours in time resemble each other (one storm delays a day of flights), so whole blocks are left out: at most
+    40, of at least 25 rows. estimate +- t * sqrt((b - 1) / b * sum (without_i - mean)^2); for a mean this is the method
+    of batch means. Holds for smooth statistics when the dependence is shorter than a block; under 200 rows each row is
+    its own block, which assumes independent rows.
+
+    Source: Kuensch, "The jackknife and the bootstrap for general stationary observations", Ann. Statist. 17 (1989).
 
     Args:
-        values: shape (n,), finite, n >= 2.
+        statistic: from a mask of shape (n,) to the figure; NaN on a subset that does not define it.
+        n: rows, at least 2.
         level: two-sided confidence.
 
-    >>> result = mean_interval(np.array([0.0, 1.0] * 520))
-    >>> result.estimate, result.low, result.high
-    (0.5, 0.5, 0.5)
+    >>> values = np.array([0.0, 1.0] * 520)
+    >>> result = jackknife_interval(lambda rows: float(values[rows].mean()), len(values))
+    >>> result.estimate, abs(result.high - result.low) < 1e-9
+    (0.5, True)
     """
-    n = len(values)
-    if n < 2 or not np.isfinite(values).all():
-        raise ValueError(f"mean_interval needs at least two finite values, found {n}")
-    blocks = min(BLOCKS_MAX, n // BLOCK_ROWS_MIN)
-    by_row = blocks < 8
-    edges = np.arange(n + 1) if by_row else np.linspace(0, n, blocks + 1).round().astype(int)
-    sizes = np.diff(edges)
-    means = np.add.reduceat(values, edges[:-1]) / sizes
-    mean = float(values.mean())
-    weights = sizes / sizes.mean()
-    variance = float(np.sum((weights * (means - mean)) ** 2)) / (len(means) - 1) / len(means)
-    half = t_quantile(0.5 + level / 2.0, len(means) - 1) * sqrt(variance)
-    method = "t interval over rows" if by_row else f"t interval over {len(means)} blocks of time"
-    return Interval(mean, mean - half, mean + half, level, method)
+    if n < 2:
+        raise ValueError(f"an interval needs at least two rows, found {n}")
+    edges = block_edges(n)
+    rows = np.ones(n, bool)
+    whole = statistic(rows)
+    without = np.empty(len(edges) - 1)
+    for i, (start, stop) in enumerate(pairwise(edges)):
+        rows[start:stop] = False
+        without[i] = statistic(rows)
+        rows[start:stop] = True
+    count = len(without)
+    half = t_quantile(0.5 + level / 2.0, count - 1) * sqrt(
+        (count - 1) / count * float(((without - without.mean()) ** 2).sum())
+    )
+    unit = "rows" if count == n else "blocks of time"
+    return Interval(whole, whole - half, whole + half, level, f"jackknife over {count} {unit}")
 
 
 def quantile_interval(values: NDArray[np.float64], q: float, level: float = 0.95) -> Interval:

@@ -1,18 +1,19 @@
 """The performance gate: is the candidate at least as good as what it would replace, on the same rows?
 
-The candidate's and the reference's losses on each evaluation row are subtracted (paired, so that hard and easy rows
-cancel out), and the mean difference gets a confidence interval. Non-inferiority has three answers:
+Both are measured on the same evaluation rows and subtracted (paired, so that hard and easy rows cancel out); the
+difference gets a confidence interval. Non-inferiority has three answers:
 
-    successful     the whole interval lies at or under the tolerance: at most this much worse, with confidence
-    failed         the whole interval lies above it: worse by more than the tolerance
+    successful     the whole interval lies at or under the allowance: at most this much worse, with confidence
+    failed         the whole interval lies above it: worse by more than was allowed
     inconclusive   the interval covers it: more rows are needed
 
-Two-sided 95 %: a candidate exactly at the tolerance passes in 2.5 % of cases.
+Two-sided 95 %: a candidate that is worse by exactly the allowance passes in 2.5 % of cases.
 Method: non-inferiority by confidence interval, e.g. ICH E9 "Statistical Principles for Clinical Trials" (1998), 3.3.2.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,99 +21,121 @@ from numpy.typing import NDArray
 
 from trimtab.core.domain.gate import GateResult
 from trimtab.core.domain.verdict import Verdict
-from trimtab.core.gates.intervals import Interval, mean_interval
+from trimtab.core.gates.intervals import Interval, jackknife_interval
+from trimtab.core.gates.metrics import HIGHER_IS_BETTER, LABELS, Answers, measure
 
 GATE = "performance"
-ROWS_MIN = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What the candidate is held against, by its losses on the evaluation rows."""
+    """What the candidate is held against."""
 
     name: str
     """For people: ``champion v7``, ``the base rate``."""
-    losses: NDArray[np.float64]
-    """One per row, same rows and order as the candidate's."""
+    answers: Answers
+    """On the same rows, in the same order, as the candidate's."""
     unseen: NDArray[np.bool_] | None = None
-    """Rows that the reference was not trained on; others are left out, since its loss there is too good. None: all."""
+    """Rows that the reference was not trained on; the others are left out, since it is too good there. None: all."""
     trivial: bool = False
-    """A constant answer: the candidate has to be better, no tolerance is given."""
+    """A constant answer: the candidate has to be better, no allowance is given."""
 
 
 def performance_gate(
-    candidate: NDArray[np.float64], reference: Reference, *, metric: str, tolerance: float, level: float = 0.95
+    candidate: Answers,
+    reference: Reference,
+    *,
+    metric: str,
+    allowance: Callable[[float], float],
+    rows_min: int = 30,
+    level: float = 0.95,
 ) -> GateResult:
-    """Compare per-row losses (lower is better), rows in time order.
+    """Compare candidate and reference by a metric, rows in time order.
 
     Args:
-        candidate: shape (n,), the candidate's loss on each row.
-        reference: losses on the same rows.
-        metric: what the losses are, for the text: ``log loss``.
-        tolerance: how much worse the mean loss may be, in the unit of the loss.
+        candidate: its answers on n rows.
+        reference: the champion's, or those of a constant when there is no champion.
+        metric: a key of ``metrics.LABELS``.
+        allowance: how much worse the candidate may be, in units of the metric, from the reference's own figure.
+        rows_min: fewest rows; with fewer the answer is inconclusive.
         level: two-sided confidence of the interval.
 
-    >>> losses = np.linspace(0.2, 0.6, 400)
-    >>> result = performance_gate(losses - 0.02, Reference("v7", losses), metric="log loss", tolerance=0.01)
-    >>> result.text
-    'log loss 0.3800 against 0.4000 of v7 + 0.0100 (400 rows; difference -0.0200, 95 % interval -0.0200 to -0.0200)'
+    >>> truth = np.linspace(0.0, 1.0, 400)
+    >>> old, new = Answers(truth, truth + 0.04), Answers(truth, truth + 0.02)
+    >>> result = performance_gate(new, Reference("v7", old), metric="mae", allowance=lambda error: 0.01 * error)
+    >>> result.text  # doctest: +ELLIPSIS
+    'mean absolute error 0.02000 <= 0.04000 of v7 + 0.00040 (400 rows; difference -0.02000, 95 % interval ...)'
     """
-    if candidate.shape != reference.losses.shape:
-        raise ValueError(f"losses are not of the same rows: {candidate.shape} and {reference.losses.shape}")
-    limit = 0.0 if reference.trivial else tolerance
-    keep = np.ones(len(candidate), bool) if reference.unseen is None else reference.unseen
-    ours, theirs = candidate[keep], reference.losses[keep]
-    if len(ours) < ROWS_MIN:
-        return _too_few(len(ours), len(candidate), reference, limit)
-    if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
-        bad = int((~np.isfinite(ours)).sum())
-        text = f"{metric} is not finite on {bad or int((~np.isfinite(theirs)).sum()):,} of {len(ours):,} rows"
-        return GateResult(GATE, Verdict.FAILED if bad else Verdict.ERROR, text, None, limit)
-    interval = mean_interval(ours - theirs, level)
-    left_out = len(candidate) - len(ours)
-    text = _text(metric, ours, theirs, reference, interval, limit, left_out)
+    rows = np.ones(len(candidate.truth), bool) if reference.unseen is None else reference.unseen
+    if (n := int(rows.sum())) < max(2, rows_min):
+        return _too_few(n, len(rows), reference, rows_min)
+    sign = -1.0 if metric in HIGHER_IS_BETTER else 1.0
+    ours, theirs = measure(metric, _take(candidate, rows)), measure(metric, _take(reference.answers, rows))
+    everything = np.ones(n, bool)
+    own, other = ours(everything), theirs(everything)
+    if not (np.isfinite(own) and np.isfinite(other)):
+        text = f"{LABELS[metric]} is not defined on these {n:,} rows: {own} against {other} of {reference.name}"
+        return GateResult(GATE, Verdict.FAILED if np.isinf(own) else Verdict.ERROR, text)
+    limit = 0.0 if reference.trivial else allowance(other)
+    interval = jackknife_interval(lambda keep: sign * (ours(keep) - theirs(keep)), n, level)
     verdict = non_inferiority(interval, limit, strict=reference.trivial)
-    return GateResult(GATE, verdict, text, interval.estimate, limit, metric)
+    text = _text(metric, own, other, reference, interval, limit, verdict, n, len(rows) - n)
+    return GateResult(GATE, verdict, text, interval.estimate, limit, LABELS[metric])
 
 
 def non_inferiority(interval: Interval, limit: float, *, strict: bool = False) -> Verdict:
-    """Three answers for 'the true difference is at most ``limit``' (with ``strict``: below it)."""
+    """Three answers for 'the true difference is at most ``limit``' (``strict``: below it). NaN ends are inconclusive.
+
+    >>> non_inferiority(Interval(0.0, -1.0, 2.0, 0.95, ""), 1.0)
+    <Verdict.INCONCLUSIVE: 'inconclusive'>
+    """
     if interval.high < limit or (interval.high == limit and not strict):
         return Verdict.SUCCESSFUL
-    return Verdict.FAILED if interval.low > limit or (strict and interval.low == limit) else Verdict.INCONCLUSIVE
+    if interval.low > limit or (interval.low == limit and strict):
+        return Verdict.FAILED
+    return Verdict.INCONCLUSIVE
 
 
-def _too_few(rows: int, of: int, reference: Reference, limit: float) -> GateResult:
+def _take(answers: Answers, rows: NDArray[np.bool_]) -> Answers:
+    scores = None if answers.scores is None else answers.scores[rows]
+    return Answers(answers.truth[rows], answers.predicted[rows], scores, answers.positive)
+
+
+def _too_few(rows: int, of: int, reference: Reference, rows_min: int) -> GateResult:
     why = f" ({reference.name} was trained on the other {of - rows:,})" if rows < of else ""
-    text = f"{rows:,} rows to compare on{why}; at least {ROWS_MIN} are needed"
-    return GateResult(GATE, Verdict.INCONCLUSIVE, text, None, limit)
+    text = f"{rows:,} rows to compare on{why} < {rows_min:,} that are needed"
+    return GateResult(GATE, Verdict.INCONCLUSIVE, text, float(rows), float(rows_min), "rows")
 
 
 def _text(
     metric: str,
-    ours: NDArray[np.float64],
-    theirs: NDArray[np.float64],
+    own: float,
+    other: float,
     reference: Reference,
     interval: Interval,
     limit: float,
+    verdict: Verdict,
+    rows: int,
     left_out: int,
 ) -> str:
-    means = np.array([ours.mean(), theirs.mean(), limit, interval.estimate, interval.low, interval.high])
-    own, other, room, difference, low, high = numbers(means)
-    allowance = f" + {room}" if limit else ""
+    higher = metric in HIGHER_IS_BETTER
+    ends = sorted([-interval.low, -interval.high] if higher else [interval.low, interval.high])
+    a, b, room, difference, low, high = numbers([own, other, limit, own - other, *ends])
+    sign = {Verdict.SUCCESSFUL: ">=" if higher else "<=", Verdict.FAILED: "<" if higher else ">"}.get(verdict, "around")
+    allowed = f" {'-' if higher else '+'} {room}" if limit else ""
     omitted = f"; {left_out:,} rows that {reference.name} was trained on are left out" if left_out else ""
     return (
-        f"{metric} {own} against {other} of {reference.name}{allowance} ({len(ours):,} rows; "
-        f"difference {difference}, {interval.level:.0%} interval {low} to {high}{omitted})".replace("%", " %")
+        f"{LABELS[metric]} {a} {sign} {b} of {reference.name}{allowed} ({rows:,} rows; difference {difference}, "
+        f"{100 * interval.level:g} % interval {low} to {high}{omitted})"
     )
 
 
-def numbers(values: NDArray[np.float64]) -> list[str]:
-    """Figures with the same number of decimals, four significant in the largest.
+def numbers(values: list[float]) -> list[str]:
+    """Figures with the same number of decimals: two significant in the smallest, at most four in the largest.
 
-    >>> numbers(np.array([0.38, -0.02])), numbers(np.array([12345.6, 3.2]))
-    (['0.3800', '-0.0200'], ['12,346', '3'])
+    >>> numbers([0.38, -0.0213]), numbers([12345.6, 3.2])
+    (['0.3800', '-0.0213'], ['12,346', '3'])
     """
-    largest = float(np.max(np.abs(values[np.isfinite(values)]), initial=0.0))
-    digits = 4 if largest == 0 else int(np.clip(3 - np.floor(np.log10(largest)), 0, 12))
+    sizes = [float(np.floor(np.log10(abs(value)))) for value in values if np.isfinite(value) and abs(value) > 1e-9]
+    digits = int(np.clip(min(1 - min(sizes), 3 - max(sizes)), 0, 12)) if sizes else 1
     return [f"{value:,.{digits}f}" for value in values]
