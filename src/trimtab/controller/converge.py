@@ -1,0 +1,131 @@
+"""Makes the world match the status: packages installed, routes in force, aliases set, jobs started, people told.
+
+Level-triggered and idempotent: it compares what must be with what is, so it does the same after a crash between any two of its lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol
+
+from trimtab.controller.codec import decode
+from trimtab.core.decide.actions import Alert
+from trimtab.core.decide.policy import Policy
+from trimtab.core.decide.status import Status, Training, routes_of
+from trimtab.core.domain.errors import ExternalError
+from trimtab.core.domain.journal import Entry
+from trimtab.core.domain.verdict import Severity
+from trimtab.ports import Jobs, Notice, Notifier, Registry, Target
+
+_ORDER = [Severity.MINOR, Severity.MODERATE, Severity.SEVERE]
+
+
+class Outbox(Protocol):
+    """Remembers up to which decision people were told."""
+
+    def delivered(self) -> int: ...
+
+    def deliver(self, seq: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The things outside that the loop changes."""
+
+    registry: Registry
+    target: Target
+    jobs: Jobs
+    notifier: Notifier
+    outbox: Outbox
+    severity_min: Severity = Severity.MINOR
+    """Alerts below it stay in the journal."""
+
+
+@dataclass(slots=True)
+class Converged:
+    """What could not be done now; it is tried again at the next tick."""
+
+    problems: list[str] = field(default_factory=list)
+
+    def attempt(self, what: str, effect: Callable[[], None]) -> bool:
+        try:
+            effect()
+        except ExternalError as error:
+            self.problems.append(f"{what}: {error}")
+            return False
+        return True
+
+
+def converge(policy: Policy, status: Status, entries: list[Entry], world: World) -> Converged:
+    """Bring routes, packages, aliases, jobs and messages to what ``status`` says.
+
+    Args:
+        policy: how many versions stay warm.
+        status: the fold of the whole journal.
+        entries: the whole journal or at least all entries after the last one that was delivered.
+        world: the adapters.
+    """
+    done = Converged()
+    done.attempt("routes", lambda: _routes(policy, status, world))
+    training = status.training
+    if training is not None:
+        done.attempt(f"job {training.spec.job}", lambda: world.jobs.start(training.spec.job, job_spec(training)))
+    done.attempt("aliases", lambda: _aliases(status, world.registry))
+    done.attempt("messages", lambda: _messages(entries, world))
+    return done
+
+
+def job_spec(training: Training) -> dict[str, Any]:
+    """What the job process reads: the spec of trimtab.training.spec, plain. An open quarantine ends at the decision's ``now``."""
+    spec = asdict(training.spec)
+    spec.pop("incident")
+    spec["quarantines"] = [[since, until or training.started_at, list(f)] for since, until, f in training.spec.quarantines]
+    return {**spec, "now": training.started_at, "actor": "controller"}
+
+
+def _routes(policy: Policy, status: Status, world: World) -> None:
+    routes = routes_of(status)
+    if routes is None:
+        return
+    warm = set(status.previous[: policy.keep])
+    for version in sorted(routes.versions | (warm & set(status.versions))):
+        install(version, world.registry, world.target)
+    current = world.target.routes()
+    if current != routes:
+        world.target.apply(routes)
+    for version in world.target.installed() - routes.versions - warm:
+        world.target.retire(version)
+
+
+def install(version: int, registry: Registry, target: Target) -> None:
+    """Copy a version from the registry to the servers, unless it is there."""
+    if version in target.installed():
+        return
+    with TemporaryDirectory(prefix="trimtab-") as folder:
+        target.install(version, registry.fetch(version, Path(folder) / str(version)))
+
+
+def _aliases(status: Status, registry: Registry) -> None:
+    challenger = status.rollout.version if status.rollout is not None else None
+    wanted = {"champion": status.champion, "challenger": challenger}
+    current = registry.aliases()
+    for alias, version in wanted.items():
+        if current.get(alias) != version:
+            registry.set_alias(alias, version)
+
+
+def _messages(entries: list[Entry], world: World) -> None:
+    delivered = world.outbox.delivered()
+    for entry in entries:
+        if entry.seq <= delivered:
+            continue
+        for index, data in enumerate(entry.actions):
+            if data.get("type") != Alert.__name__:
+                continue
+            alert = decode(data)
+            if isinstance(alert, Alert) and _ORDER.index(alert.severity) >= _ORDER.index(world.severity_min):
+                world.notifier.send(Notice(f"{entry.seq}-{index}", alert.title, alert.body, alert.severity))
+        world.outbox.deliver(entry.seq)

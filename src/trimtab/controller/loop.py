@@ -1,0 +1,86 @@
+"""The one loop: observe, decide, journal, act."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from trimtab.controller.codec import catch_up, draft
+from trimtab.controller.converge import World, converge
+from trimtab.controller.observe import Observer
+from trimtab.core.decide.decide import decide
+from trimtab.core.decide.moves import Move
+from trimtab.core.decide.policy import Policy
+from trimtab.core.decide.snapshot import Snapshot
+from trimtab.core.decide.status import Status
+from trimtab.core.domain.errors import ConflictError
+from trimtab.core.domain.journal import Entry
+from trimtab.ports import Clock, Journal
+
+ACTOR = "controller"
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What one tick saw and did."""
+
+    now: float
+    status: Status
+    snapshot: Snapshot
+    entries: tuple[Entry, ...] = ()
+    """Decisions that were journalled in this tick."""
+    problems: tuple[str, ...] = field(default_factory=tuple)
+    """Effects that failed and will be tried again."""
+    conflict: bool = False
+    """Somebody else journalled first; nothing was decided."""
+
+
+class Loop:
+    """Ticks. Holds no truth of its own: what it remembers is the journal's fold and sums over the log, and both can be made anew."""
+
+    def __init__(self, policy: Policy, journal: Journal, clock: Clock, observer: Observer, world: World) -> None:
+        self.policy = policy
+        self._journal = journal
+        self._clock = clock
+        self._observer = observer
+        self._world = world
+        self._status = Status()
+        self._entries: list[Entry] = []
+
+    @property
+    def status(self) -> Status:
+        """The fold of the journal as of the last tick."""
+        return self._status
+
+    def catch_up(self) -> Status:
+        """Read what was journalled since the last time, by anyone."""
+        entries = self._journal.read(self._status.seq)
+        self._status = catch_up(self._status, entries)
+        self._entries.extend(entries)
+        return self._status
+
+    def tick(self) -> Tick:
+        """Look once, decide, write it down, and only then act."""
+        status = self.catch_up()
+        self._observer.ingest(status)
+        now = self._clock.now()
+        snapshot = self._observer.snapshot(status, now)
+        decision = decide(self.policy, status, snapshot, now)
+        try:
+            entries = self._append(status.seq, decision.moves, now)
+        except ConflictError:
+            return Tick(now, status, snapshot, conflict=True)
+        self._status = catch_up(status, entries)
+        self._entries.extend(entries)
+        done = converge(self.policy, self._status, self._entries, self._world)
+        self._forget()
+        return Tick(now, self._status, snapshot, tuple(entries), tuple(done.problems))
+
+    def _append(self, expected: int, moves: tuple[Move, ...], now: float) -> list[Entry]:
+        if not moves:
+            return []
+        return self._journal.append(expected, [draft(move, now, ACTOR) for move in moves])
+
+    def _forget(self) -> None:
+        """Entries whose messages were delivered are not needed any more."""
+        delivered = self._world.outbox.delivered()
+        self._entries = [entry for entry in self._entries if entry.seq > delivered]
