@@ -106,7 +106,7 @@ def _triggers(written: Written) -> Iterator[Finding]:
             ("retraining", "every"), "has no effect without 'schedule' in 'retraining.on'", "on: [drift, schedule]"
         )
     if list(on) == ["manual"]:
-        for field in ("cooldown", "budget"):
+        for field in ("cooldown", "budget", "breaker"):
             if field in retraining:
                 yield Finding(("retraining", field), "has no effect with 'on: [manual]'")
 

@@ -92,6 +92,8 @@ class Retraining(Section):
     budget: int = Field(default=8, ge=0)
     """Most trainings that the loop starts by itself in 30 days. A circuit breaker: when it is used up, a person is
     told instead."""
+    breaker: int = Field(default=3, ge=1)
+    """After so many trainings in a row that gave no deployable version, a person is asked before the next."""
 
 
 class PerformanceGate(Section):
@@ -198,9 +200,9 @@ class Response(Section):
     """How much the loop may do by itself."""
 
     mode: Literal["observe", "approve", "automatic"] = "approve"
-    """`observe`: journal and alert, change nothing. `approve`: trainings, rollouts and rollbacks wait for
-    `trimtab approve`; what protects users (aborting a harmful canary, quarantining broken data) is done at once.
-    `automatic`: all of it. Start simple and automate once you have read its decisions for a while."""
+    """`observe`: journal and alert, change nothing. `approve`: trainings and rollouts wait for `trimtab approve`; what
+    protects users (aborting a harmful canary, taking a bad new champion back, quarantining broken data) is done at
+    once. `automatic`: all of it. The default lets you read its decisions for a while before you automate them."""
 
 
 class Serving(Section):
@@ -212,11 +214,11 @@ class Serving(Section):
     """Port to listen on; 0 takes a free one."""
     workers: int = Field(default=1, ge=1, le=256)
     """Processes that share the port; one per core that should serve."""
-    durability: Literal["buffered", "synced"] = "buffered"
-    """`buffered`: rows of the prediction log are written every `flush`; a crash of the machine loses at most that.
-    `synced`: each file is forced to disk before it counts as written."""
-    flush: Duration = Field(default=1.0, gt=0)
-    """Longest time a logged prediction or label waits in memory."""
+    durability: Literal["batch", "sync"] = "batch"
+    """`batch`: predictions and labels are logged every `flush`; a killed server loses at most that. `sync`: an answer
+    is sent only after its record is on disk, which costs each request up to `flush`."""
+    flush: Duration = Field(default=0.5, gt=0, le=60)
+    """Longest time that a prediction or label waits in memory before it is written, at most `60s`."""
 
 
 class Notification(Section):
