@@ -11,10 +11,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from trimtab.core.domain.errors import InvariantError
+from trimtab.core.domain.gate import VersionRecord
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from trimtab.core.domain.gate import GateResult, VersionRecord
+    from trimtab.core.domain.gate import GateResult
     from trimtab.core.domain.journal import Draft, Entry
     from trimtab.core.domain.routes import Routes
     from trimtab.core.domain.verdict import Severity, Verdict
@@ -68,7 +71,7 @@ class DataStore(Protocol):
     """Versions of large files by content; the store may be local or remote."""
 
     def snapshot(self, path: Path) -> DataVersion:
-        """Put the file or directory into the store and write its pointer beside it. The same content gives the same version."""
+        """Put the file or directory into the store, its pointer beside it. The same content gives the same version."""
         ...
 
     def restore(self, version: DataVersion, to: Path) -> None:
@@ -100,12 +103,45 @@ class RunLog:
     record: dict[str, Any] = field(default_factory=dict)
     """The remaining fields of ``VersionRecord``."""
 
+    @property
+    def job(self) -> str:
+        """The tag that makes registering idempotent."""
+        try:
+            return self.tags["job"]
+        except KeyError:
+            raise InvariantError(f"run '{self.name}' has no tag 'job', so it cannot be registered once") from None
+
+    def version_record(self, version: int, run_id: str, manifest: str) -> VersionRecord:
+        """What the registry remembers of this run as a version: the tags it knows, then ``record`` over them."""
+        fields: dict[str, Any] = {
+            "version": version,
+            "created_at": self.created_at,
+            "run_id": run_id,
+            "manifest": manifest,
+            "verdict": self.verdict,
+            "gates": self.gates,
+            "compared_to": None,
+            "data_version": self.tags.get("data.version", ""),
+            "git_commit": self.tags.get("git.commit"),
+            "git_dirty": self.tags.get("git.dirty", "false").lower() == "true",
+            "strategy": self.tags.get("strategy", "full"),
+            "metrics": dict(self.metrics),
+        }
+        unknown = sorted(self.record.keys() - set(VersionRecord.__dataclass_fields__))
+        if unknown:
+            raise InvariantError(f"run '{self.name}': record has fields that a version does not: {', '.join(unknown)}")
+        return VersionRecord(**{**fields, **self.record})
+
 
 class Registry(Protocol):
     """Experiment tracking and the model registry."""
 
     def register(self, run: RunLog) -> VersionRecord:
-        """Log the run, store its package, create the version. Idempotent by the tag ``job``: a second call returns the first's record."""
+        """Log the run, store its package, create the version.
+
+        Idempotent by the tag ``job``: a second call returns the first's record.
+        A run without a package is logged and gives a record of version 0, which no other method knows.
+        """
         ...
 
     def versions(self) -> list[VersionRecord]:
@@ -125,7 +161,7 @@ class Registry(Protocol):
         ...
 
     def fetch(self, version: int, to: Path) -> Path:
-        """Copy the version's package into the directory ``to`` (made aside and renamed) and verify it against its MANIFEST."""
+        """Copy the version's package to the directory ``to`` (made aside, verified by its MANIFEST, renamed)."""
         ...
 
 
@@ -181,7 +217,12 @@ class Target(Protocol):
         ...
 
     def apply(self, routes: Routes) -> None:
-        """Replace the routes at once (write aside and rename). Idempotent."""
+        """Replace the routes at once (write aside and rename). Idempotent.
+
+        Raises:
+            ConflictError: other routes of this or a later generation are in place: somebody else acted.
+            InvariantError: a version is not installed.
+        """
         ...
 
     def installed(self) -> frozenset[int]: ...
@@ -191,7 +232,11 @@ class Target(Protocol):
         ...
 
     def retire(self, version: int) -> None:
-        """Remove a version that nothing routes to."""
+        """Remove a version that nothing routes to; nothing happens where it is not installed.
+
+        Raises:
+            InvariantError: the routes name it.
+        """
         ...
 
     def servers(self) -> list[ServerReport]:
@@ -208,6 +253,8 @@ class LogSlice:
     labels: pa.Table
     cursor: frozenset[str]
     """Names of the files read so far: each file is written once, so a set of names is a position."""
+    conflicting: int = 0
+    """Labels left out because an earlier one of the same prediction id, in this slice, says otherwise."""
 
 
 class LogReader(Protocol):

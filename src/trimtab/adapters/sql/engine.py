@@ -37,12 +37,14 @@ def parse_url(url: str | Path) -> sa.URL:
     if name not in _DRIVERS and name not in _DRIVERS.values():
         raise UserError(f"the journal's URL names '{name}'; supported are sqlite and postgresql")
     if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
-        raise UserError("the journal cannot live in memory: it must outlive the process; write sqlite:////path/journal.db")
+        raise UserError(
+            "the journal cannot live in memory: it must outlive the process; write sqlite:////path/journal.db"
+        )
     return parsed.set(drivername=_DRIVERS.get(name, name))
 
 
 def make_engine(url: sa.URL) -> sa.Engine:
-    """An engine that begins its own transactions: readers deferred, writers (execution option ``trimtab_write``) immediate."""
+    """An engine that begins SQLite's transactions itself: writers (option ``trimtab_write``) take the lock at once."""
     if url.get_backend_name() != "sqlite":
         try:
             return sa.create_engine(url, pool_pre_ping=True)

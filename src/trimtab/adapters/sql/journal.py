@@ -24,8 +24,8 @@ class SqlJournal:
     """The ``Journal`` port over a database.
 
     An append is one transaction: SQLite takes the write lock before it reads the head (``BEGIN IMMEDIATE``), PostgreSQL
-    lets the primary key decide. SQLite runs in WAL mode with ``synchronous=FULL``, so what ``append`` returned survives a
-    power cut. Triggers refuse UPDATE and DELETE. Safe for several processes and for several threads of one.
+    lets the primary key decide. SQLite runs in WAL mode with ``synchronous=FULL``, so what ``append`` returned survives
+    a power cut. Triggers refuse UPDATE and DELETE. Safe for several processes and for several threads of one.
 
     Costs: opening one that exists a few milliseconds once SQLAlchemy is imported; an append one fsync.
     """

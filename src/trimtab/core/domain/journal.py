@@ -88,7 +88,7 @@ def chain(previous: str, seq: int, draft: Draft) -> str:
 
 
 def first_broken(entries: Iterable[Entry]) -> int | None:
-    """The sequence number of the first entry that does not fit what is before it, or None when all do. ``entries`` begin at 1."""
+    """The sequence number of the first entry that does not fit what is before it, or None; ``entries`` begin at 1."""
     previous, expected = GENESIS, 1
     for entry in entries:
         draft = Draft(entry.at, entry.actor, entry.actions, entry.reasons, entry.cause, entry.evidence)

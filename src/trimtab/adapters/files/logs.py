@@ -1,0 +1,79 @@
+"""``ParquetLogReader``: what the data plane wrote, read by file name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trimtab.core.domain.errors import ExternalError
+from trimtab.ports import LogSlice
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_KINDS = ("predictions", "labels")
+
+
+class ParquetLogReader:
+    """The ``LogReader`` port over ``<logs>/predictions`` and ``<logs>/labels``.
+
+    Files appear by rename, so a name that is seen is complete; names that begin with ``.`` or ``_`` are not read.
+    """
+
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+
+    def read(self, cursor: frozenset[str], limit: int = 256) -> LogSlice:
+        """The rows of at most ``limit`` files that are not in ``cursor``, oldest partition first.
+
+        Raises:
+            ExternalError: a file cannot be read; the text names it.
+        """
+        from trimtab.logs import concatenate, empty_labels, empty_predictions, first_labels, reading_order
+
+        names = reading_order(name for name in self._names() if name not in cursor)[:limit]
+        tables: dict[str, list[pa.Table]] = {"predictions": [empty_predictions()], "labels": [empty_labels()]}
+        for name in names:
+            tables[name.partition("/")[0]].append(self._table(name))
+        labels, conflicting = first_labels(concatenate(tables["labels"]))
+        return LogSlice(
+            predictions=concatenate(tables["predictions"]),
+            labels=labels,
+            cursor=cursor | frozenset(names),
+            conflicting=conflicting,
+        )
+
+    def _names(self) -> list[str]:
+        names = []
+        for kind in _KINDS:
+            for folder, folders, files in os.walk(self._logs / kind, onerror=_refuse):
+                folders[:] = [name for name in folders if not name.startswith((".", "_"))]
+                relative = Path(folder).relative_to(self._logs).as_posix()
+                names += [f"{relative}/{name}" for name in files if _is_ready(name)]
+        return names
+
+    def _table(self, name: str) -> pa.Table:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = self._logs / name
+        try:
+            # Not read_table: that would add the partition's folders as columns.
+            with pq.ParquetFile(path) as file:
+                return file.read()
+        except (pa.ArrowException, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise ExternalError(
+                f"{path} cannot be read: {reason}; if it is damaged, move it out of the log directory"
+            ) from error
+
+
+def _is_ready(name: str) -> bool:
+    return name.endswith(".parquet") and not name.startswith((".", "_"))
+
+
+def _refuse(error: OSError) -> None:
+    """A folder that is not there yet has no files; any other failure is one."""
+    if not isinstance(error, FileNotFoundError):
+        raise ExternalError(f"{error.filename}: the log directory cannot be read: {error.strerror}") from error

@@ -1,0 +1,168 @@
+"""``ProcessJobs``: one detached process per job, found again after a crash by a lock that the process holds.
+
+    jobs/<job>/  spec.json  output.log  lock  pid  result.json
+
+The lock, not the pid, tells whether a job lives. It is taken before the process starts and inherited by it, and the
+kernel gives it back when the process ends, however it ends. So there is no moment in which a job runs unseen, and a pid
+that was given to another process is never mistaken for the job (``pid`` is there for people).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from trimtab.adapters.files.atomic import write_aside
+from trimtab.core.domain.errors import ExternalError, IntegrityError, InvariantError, NotFoundError
+from trimtab.ports import JobPhase, JobReport
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+class ProcessJobs:
+    """The ``Jobs`` port. The process gets the job's name as last argument and calls ``read_spec``, ``write_result``."""
+
+    def __init__(self, folder: Path, command: Sequence[str]) -> None:
+        """``folder`` gets one subfolder per job; ``command`` is started, detached, with the job's name appended."""
+        self._folder = folder
+        self._command = tuple(command)
+        self._children: list[subprocess.Popen[bytes]] = []
+
+    def start(self, job: str, spec: dict[str, Any]) -> None:
+        """Start the job unless one of that name was started before.
+
+        A crash before the process was there leaves only ``spec.json``, and the next call starts it; a crash after it
+        leaves the lock held, and the next call sees that. One that was started and died is not started again.
+
+        Raises:
+            ExternalError: the process could not be started, or the disk refused.
+        """
+        home = self._home(job)
+        with _disk(home):
+            home.mkdir(parents=True, exist_ok=True)
+            with self._alone(), _lock(home / "lock") as lock:
+                if lock is None or (home / "pid").exists() or (home / "result.json").exists():
+                    return
+                write_aside(home / "spec.json", msgspec.json.format(msgspec.json.encode(spec), indent=2) + b"\n")
+                process = self._spawn(job, home, lock)
+                write_aside(home / "pid", f"{process.pid}\n".encode())
+        self._children.append(process)
+
+    def poll(self, job: str) -> JobReport:
+        """What is known of the job.
+
+        Raises:
+            IntegrityError: its result is not JSON.
+        """
+        self._reap()
+        home = self._home(job)
+        log = str(home / "output.log")
+        if not home.exists():
+            return JobReport(job, JobPhase.MISSING)
+        with _disk(home):
+            if not (home / "result.json").exists():
+                with self._alone(), _lock(home / "lock") as lock:
+                    if lock is None:
+                        return JobReport(job, JobPhase.RUNNING, log=log)
+            if (home / "result.json").exists():
+                return JobReport(job, JobPhase.FINISHED, result=_json(home / "result.json"), log=log)
+            started = (home / "pid").exists()
+        return JobReport(job, JobPhase.LOST if started else JobPhase.MISSING, log=log if started else "")
+
+    def _spawn(self, job: str, home: Path, lock: int) -> subprocess.Popen[bytes]:
+        command = [*self._command, job]
+        with (home / "output.log").open("ab") as output:
+            try:
+                return subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    pass_fds=(lock,),
+                )
+            except OSError as error:
+                raise ExternalError(f"job '{job}': cannot start {command[0]}: {error.strerror or error}") from error
+
+    def _reap(self) -> None:
+        """Children that ended are zombies until their exit status is read; what they did is in result.json."""
+        self._children = [child for child in self._children if child.poll() is None]
+
+    def _home(self, job: str) -> Path:
+        if not _NAME.fullmatch(job):
+            raise InvariantError(f"'{job}' cannot name a job: letters, digits, '.', '_' and '-', at most 128")
+        return self._folder / job
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Who looks whether a lock is held takes it for a moment; nobody else may look meanwhile."""
+        descriptor = os.open(self._folder / ".gate", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def read_spec(folder: Path, job: str) -> dict[str, Any]:
+    """What the job was asked to do; called by the job's process.
+
+    Raises:
+        NotFoundError: there is no such job.
+        IntegrityError: its spec is not JSON.
+    """
+    path = folder / job / "spec.json"
+    if not path.exists():
+        jobs = sorted(found.parent.name for found in folder.glob("*/spec.json"))
+        raise NotFoundError(f"there is no job '{job}' in {folder}; there are {', '.join(jobs) or 'none'}")
+    with _disk(path):
+        return _json(path)
+
+
+def write_result(folder: Path, job: str, result: dict[str, Any]) -> None:
+    """The job's last act: its result, there whole or not at all.
+
+    Raises:
+        ExternalError: the disk refused.
+    """
+    path = folder / job / "result.json"
+    with _disk(path):
+        write_aside(path, msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[int | None]:
+    """The locked file's descriptor, or None where a process holds it. Closing ours leaves an inherited one locked."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+        else:
+            yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _disk(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ExternalError(f"{error.filename or path}: {error.strerror or error}") from error
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise IntegrityError(f"{path} is not a JSON object: {error}") from error
