@@ -14,6 +14,7 @@ from trimtab.core.domain.gate import VersionRecord
 from trimtab.core.domain.routes import Routes, Share
 from trimtab.core.domain.verdict import Severity
 from trimtab.core.rollout.plan import RolloutPlan
+from trimtab.core.rollout.table import Event, Phase, next_phase
 
 FAULTS = (Kind.DATA_FAULT, Kind.LABEL_FAULT)
 """Incidents whose window is quarantined."""
@@ -33,9 +34,13 @@ class Rollout:
     step: int = 0
     weight: int = 0
     step_started_at: float = 0.0
-    paused: bool = False
+    phase: Phase = Phase.PENDING
     decision: int = 0
     """The newest decision about it: the cause of the next."""
+
+    @property
+    def paused(self) -> bool:
+        return self.phase is Phase.PAUSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,22 +274,35 @@ def _in_rollout(status: Status, rollout_id: str) -> Rollout:
 
 def _enter_step(status: Status, action: act.EnterStep, seq: int, at: float) -> Status:
     rollout = _in_rollout(status, action.rollout)
+    event = Event.SHADOW if action.weight == 0 else Event.ADVANCE if rollout.phase is Phase.PROGRESSING else Event.START
     return replace(
-        status, rollout=replace(rollout, step=action.step, weight=action.weight, step_started_at=at, decision=seq)
+        status,
+        rollout=replace(
+            rollout,
+            phase=next_phase(rollout.phase, event),
+            step=action.step,
+            weight=action.weight,
+            step_started_at=at,
+            decision=seq,
+        ),
     )
 
 
 def _pause(status: Status, action: act.PauseRollout, seq: int, at: float) -> Status:
-    return replace(status, rollout=replace(_in_rollout(status, action.rollout), paused=True, decision=seq))
+    rollout = _in_rollout(status, action.rollout)
+    return replace(status, rollout=replace(rollout, phase=next_phase(rollout.phase, Event.PAUSE), decision=seq))
 
 
 def _resume(status: Status, action: act.ResumeRollout, seq: int, at: float) -> Status:
     rollout = _in_rollout(status, action.rollout)
-    return replace(status, rollout=replace(rollout, paused=False, step_started_at=at, decision=seq))
+    event = Event.RESUME if rollout.weight else Event.RESUME_SHADOW
+    phase = next_phase(rollout.phase, event)
+    return replace(status, rollout=replace(rollout, phase=phase, step_started_at=at, decision=seq))
 
 
 def _promote(status: Status, action: act.Promote, seq: int, at: float) -> Status:
     rollout = _in_rollout(status, action.rollout)
+    next_phase(rollout.phase, Event.PROMOTE)
     watch = None
     if rollout.plan.watch_s > 0:
         watch = Watch(
@@ -300,7 +318,7 @@ def _promote(status: Status, action: act.Promote, seq: int, at: float) -> Status
 
 
 def _abort(status: Status, action: act.Abort, seq: int, at: float) -> Status:
-    _in_rollout(status, action.rollout)
+    next_phase(_in_rollout(status, action.rollout).phase, Event.ABORT)
     return replace(status, rollout=None, barred=status.barred | {action.version})
 
 

@@ -1,0 +1,49 @@
+"""Two small files beside the journal: what the controller last saw, and up to where people were told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from trimtab.adapters.files.atomic import write_aside
+from trimtab.core.domain.errors import ExternalError
+
+
+class FileView:
+    """What the running controller saw at its last tick, as JSON. Lost without harm: the next tick writes it again."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def save(self, seen: dict[str, Any]) -> None:
+        write_aside(self._path, json.dumps(seen, separators=(",", ":")).encode())
+
+    def load(self) -> dict[str, Any] | None:
+        try:
+            seen: dict[str, Any] = json.loads(self._path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise ExternalError(
+                f"{self._path} cannot be read: {error}; delete it, the next tick writes it again"
+            ) from error
+        return seen
+
+
+class FileOutbox:
+    """The number of the last decision whose alerts were sent. A crash in between sends once more, never less."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def delivered(self) -> int:
+        try:
+            return int(self._path.read_text())
+        except FileNotFoundError:
+            return 0
+        except (OSError, ValueError) as error:
+            raise ExternalError(f"{self._path} cannot be read: {error}") from error
+
+    def deliver(self, seq: int) -> None:
+        write_aside(self._path, str(seq).encode())

@@ -1,0 +1,126 @@
+"""What people ask for: decided by the same core, journalled with who and why, and carried out at once.
+
+A command works with and without a running controller: both append to the journal by comparing its head, and both converge the world.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from trimtab.controller.codec import catch_up, decode, draft
+from trimtab.controller.converge import converge
+from trimtab.controller.desk import Desk
+from trimtab.core.decide import commands as core
+from trimtab.core.decide.moves import Move
+from trimtab.core.decide.status import Status, check_invariants, fold
+from trimtab.core.domain.errors import ConflictError, InvariantError, RefusedError
+from trimtab.core.domain.gate import VersionRecord
+from trimtab.core.domain.journal import Entry
+
+_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a command did."""
+
+    status: Status
+    entry: Entry | None
+    """The decision it became; None when it was already so."""
+    problems: tuple[str, ...] = ()
+    """Effects that failed; the controller or the next command tries them again."""
+
+
+def deploy(desk: Desk, version: int, *, strategy: str | None = None, actor: str, reason: str = "") -> Outcome:
+    """Roll out a registered version by the project's plan, or by another strategy."""
+    plan = desk.policy.plan if strategy is None else replace(desk.policy.plan, strategy=strategy)
+    return _command(desk, actor, lambda status: core.deploy(status, version, plan, actor, reason))
+
+
+def rollback(desk: Desk, version: int | None = None, *, actor: str, reason: str = "") -> Outcome:
+    """Return to the last champion, or to a named version, in one step."""
+    return _command(desk, actor, lambda status: core.roll_back(status, version, actor, reason))
+
+
+def promote(desk: Desk, *, actor: str, reason: str = "") -> Outcome:
+    """Give the challenger all traffic now."""
+    return _command(desk, actor, lambda status: core.promote(status, actor, reason))
+
+
+def abort(desk: Desk, *, actor: str, reason: str = "") -> Outcome:
+    """End the rollout; the champion answers everything."""
+    return _command(desk, actor, lambda status: core.abort(status, actor, reason))
+
+
+def pause(desk: Desk, *, actor: str, reason: str = "") -> Outcome:
+    """Keep the rollout at its weight."""
+    return _command(desk, actor, lambda status: core.pause(status, actor, reason))
+
+
+def resume(desk: Desk, *, actor: str, reason: str = "") -> Outcome:
+    """Let a paused rollout go on."""
+    return _command(desk, actor, lambda status: core.resume(status, actor, reason))
+
+
+def approve(desk: Desk, approval: str, *, actor: str, reason: str = "") -> Outcome:
+    """Confirm what the loop asked for; ``approval`` is the number of the decision that asked."""
+    return _answer(desk, approval, True, actor, reason)
+
+
+def reject(desk: Desk, approval: str, *, actor: str, reason: str = "") -> Outcome:
+    """Decline what the loop asked for."""
+    return _answer(desk, approval, False, actor, reason)
+
+
+def override(desk: Desk, version: int, *, actor: str, reason: str) -> Outcome:
+    """Let a version pass against its gates, on record."""
+    return _command(desk, actor, lambda status: core.override(status, version, actor, reason))
+
+
+def record(desk: Desk, version: VersionRecord, *, deploy: bool, actor: str) -> Outcome:
+    """Enter a version that was trained outside the loop; the first deployable one is deployed at once."""
+    outcome = _command(desk, actor, lambda status: core.record(status, version, deploy))
+    if deploy and version.deployable and outcome.status.champion is None:
+        plan = desk.policy.plan
+        return _command(desk, actor, lambda status: core.deploy(status, version.version, plan, actor, "the first version"))
+    return outcome
+
+
+def current(desk: Desk) -> Status:
+    """The status by the journal, now."""
+    return catch_up(Status(), desk.journal.read())
+
+
+def _answer(desk: Desk, approval: str, approved: bool, actor: str, reason: str) -> Outcome:
+    key = approval if approval.startswith("a") else f"a{approval}"
+
+    def answer(status: Status) -> Move:
+        question = status.approvals.get(key)
+        actions = tuple(decode(action) for action in question.actions) if question is not None else ()
+        return core.answer(status, key, approved, actions, desk.clock.now(), actor, reason)
+
+    return _command(desk, actor, answer)
+
+
+def _command(desk: Desk, actor: str, ask: Callable[[Status], Move | None]) -> Outcome:
+    for _ in range(_TRIES):
+        entries = desk.journal.read()
+        status = catch_up(Status(), entries)
+        now = max(desk.clock.now(), status.at)
+        move = ask(status)
+        if move is None:
+            done = converge(desk.policy, status, entries, desk.world)
+            return Outcome(status, None, tuple(done.problems))
+        try:
+            check_invariants(fold(status, status.seq + 1, now, move.actions))
+        except InvariantError as error:
+            raise RefusedError(f"this cannot be done now: {error}") from error
+        try:
+            added = desk.journal.append(status.seq, [draft(move, now, actor)])
+        except ConflictError:
+            continue
+        status = catch_up(status, added)
+        done = converge(desk.policy, status, [*entries, *added], desk.world)
+        return Outcome(status, added[0], tuple(done.problems))
+    raise ConflictError(f"the journal changed {_TRIES} times while the command was decided; try again")

@@ -1,0 +1,176 @@
+"""Observing: the log's new rows become sums, and the sums become a snapshot.
+
+What is kept here (profiles and scorecards of the champion's blocks, the labelled rows of the comparison under way) is derived
+from the log alone: after a restart the same files give the same sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trimtab.controller.blocks import Blocks
+from trimtab.controller.codec import record_of
+from trimtab.controller.comparison import Comparison
+from trimtab.controller.evidence import Evidence, answered
+from trimtab.core.decide.snapshot import JobFact, Snapshot
+from trimtab.core.decide.status import Rollout, Status, Watch
+from trimtab.core.diagnosis.assess import AssessSettings, Assessment, assess
+from trimtab.core.domain.times import DAY_S
+from trimtab.core.profiles.baseline import Baseline
+from trimtab.ports import JobPhase, Jobs, LogReader, Target
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Champion:
+    """What must be known of a version to judge its traffic."""
+
+    version: int
+    baseline: Baseline
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the log is cut and judged."""
+
+    event_clock: bool = False
+    """Whether the project's clock is the event time (replays)."""
+    block_s: float = DAY_S
+    alpha: float = 0.01
+    tolerance: float = 0.05
+    rows_min: int = 200
+    horizon_s: float = 120 * DAY_S
+    """Rows older than this are forgotten: a label that comes later changes nothing any more."""
+
+
+@dataclass(slots=True)
+class Observer:
+    """Reads the log once, in any order, and answers what a tick needs to know."""
+
+    reader: LogReader
+    jobs: Jobs
+    target: Target
+    champion_of: Callable[[int], Champion]
+    settings: Settings
+    event_time: float | None = None
+    rows: int = 0
+    """Answered rows read so far."""
+    _cursor: frozenset[str] = frozenset()
+    _evidence: Evidence = field(init=False)
+    _blocks: Blocks | None = None
+    _comparison: Comparison | None = None
+    _assessed: tuple[object, Assessment] | None = None
+
+    def __post_init__(self) -> None:
+        self._evidence = Evidence(self.settings.event_clock)
+
+    def ingest(self, status: Status) -> None:
+        """Take in every file of the log that was not read yet."""
+        self._prepare(status)
+        while True:
+            piece = self.reader.read(self._cursor)
+            if piece.cursor == self._cursor:
+                return
+            self._cursor = piece.cursor
+            self._take(piece.predictions, piece.labels)
+
+    def snapshot(self, status: Status, now: float) -> Snapshot:
+        """The facts of this tick."""
+        servers = [server for server in self.target.servers() if server.ready]
+        loaded = frozenset.intersection(*(frozenset(s.loaded) for s in servers)) if servers else frozenset()
+        facts = self._comparison.facts() if self._comparison is not None else None
+        return Snapshot(
+            event_time=self.event_time,
+            assessment=self._assess(now),
+            rollout=facts if status.rollout is not None else None,
+            watch=facts if status.rollout is None and status.watch is not None else None,
+            jobs=self._ended(status),
+            servers=len(servers),
+            loaded=loaded,
+            refused={version: why for server in servers for version, why in server.refused},
+        )
+
+    def _prepare(self, status: Status) -> None:
+        """Begin new sums where the champion or the comparison changed."""
+        champion = status.champion
+        if champion is None:
+            self._blocks = None
+        elif self._blocks is None or self._blocks.key != (champion, status.champion_generation):
+            known = self.champion_of(champion)
+            self._blocks = Blocks((champion, status.champion_generation), known.baseline, self.settings.block_s)
+        wanted = _comparison_of(status.rollout, status.watch)
+        if wanted is None:
+            self._comparison = None
+        elif self._comparison is None or self._comparison.key != wanted.key:
+            self._comparison = wanted
+
+    def _take(self, predictions: pa.Table, labels: pa.Table) -> None:
+        labelled = self._evidence.add(predictions, labels)
+        scale = 1.0
+        if predictions.num_rows:
+            rows = answered(predictions, self.settings.event_clock)
+            self.rows += len(rows.version)
+            newest = float(np.max(rows.event_time)) if len(rows.event_time) else -np.inf
+            self.event_time = newest if self.event_time is None else max(self.event_time, newest)
+            if self._comparison is not None:
+                self._comparison.count(rows)
+        if self._blocks is not None:
+            scale = self._blocks.baseline.loss_scale
+            self._blocks.add(predictions, labelled)
+        if self._comparison is not None:
+            self._comparison.score(labelled, scale)
+        if self.event_time is not None:
+            self._evidence.forget(self.event_time - self.settings.horizon_s)
+
+    def _assess(self, now: float) -> Assessment | None:
+        if self._blocks is None or self.event_time is None:
+            return None
+        blocks = self._blocks.closed(self.event_time)
+        if not blocks:
+            return None
+        stamp = (self._blocks.key, self._blocks.changes, len(blocks))
+        if self._assessed is None or self._assessed[0] != stamp:
+            settings = AssessSettings(
+                alpha=self.settings.alpha,
+                tolerance=self.settings.tolerance,
+                block_s=self.settings.block_s,
+                rows_min=self.settings.rows_min,
+            )
+            self._assessed = (stamp, assess(self._blocks.baseline, blocks, settings, self.event_time))
+        return self._assessed[1]
+
+    def _ended(self, status: Status) -> tuple[JobFact, ...]:
+        if status.training is None:
+            return ()
+        report = self.jobs.poll(status.training.spec.job)
+        if report.phase is JobPhase.LOST:
+            return (JobFact(report.job, "lost", None, f"its process ended without a result; see {report.log}"),)
+        if report.phase is not JobPhase.FINISHED or report.result is None:
+            return ()
+        record = report.result.get("record")
+        return (
+            JobFact(
+                report.job,
+                str(report.result.get("outcome", "failed")),
+                record_of(record) if record else None,
+                str(report.result.get("error") or ""),
+            ),
+        )
+
+
+def _comparison_of(rollout: Rollout | None, watch: Watch | None) -> Comparison | None:
+    if rollout is not None:
+        plan = rollout.plan
+        return Comparison(rollout.champion, rollout.version, rollout.first_generation, plan.bake_s, plan.guardrails)
+    if watch is not None:
+        plan = watch.plan
+        return Comparison(watch.predecessor, watch.version, watch.first_generation, plan.bake_s, plan.guardrails)
+    return None
+
+

@@ -1,0 +1,245 @@
+"""The composition root: the only module that names an adapter.
+
+``open_workspace`` finds the project and hands out its ports, each made when first asked for, so that a command pays only for what it uses.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trimtab.core.decide.policy import Mode, Policy, RetrainPolicy
+from trimtab.core.domain.verdict import Severity
+from trimtab.core.rollout.plan import Guardrails, RolloutPlan
+from trimtab.ports import Clock, DataStore, Jobs, Journal, LogReader, Notifier, Registry, Target
+
+if TYPE_CHECKING:
+    from trimtab.controller.converge import World
+    from trimtab.controller.desk import View
+    from trimtab.controller.loop import Loop
+    from trimtab.controller.observe import Champion, Observer
+    from trimtab.project.settings import Project
+    from trimtab.training.pipeline import Services
+
+STATE = ".trimtab"
+
+
+def open_workspace(start: Path, clock: Clock | None = None) -> Workspace:
+    """The project that ``start`` (a directory in it, or its project file) belongs to.
+
+    Raises:
+        NotFoundError: no trimtab.yaml there or above.
+        ConfigError: everything that is wrong in it.
+    """
+    from trimtab.project.load import find_project, load
+
+    path = start if start.is_file() else find_project(start)
+    return Workspace(path.resolve().parent, load(path), path.resolve(), clock)
+
+
+def policy_of(project: Project) -> Policy:
+    """The project file as the core sees it."""
+    rollout, retraining = project.rollout, project.retraining
+    guardrails = Guardrails(
+        error_rate_max=rollout.guardrails.error_rate, latency_p95_ms_max=rollout.guardrails.p95_ms
+    )
+    plan = RolloutPlan(
+        strategy=rollout.strategy,
+        steps=rollout.steps,
+        bake_s=rollout.bake,
+        requests_min=rollout.requests_min,
+        labels_min=rollout.labels_min,
+        alpha=rollout.alpha,
+        margin=rollout.margin,
+        longest_s=rollout.longest,
+        on_longest=rollout.on_longest,
+        guardrails=guardrails,
+        paired=rollout.paired,
+        watch_s=rollout.watch,
+    )
+    retrain = RetrainPolicy(
+        on_drift="drift" in retraining.on,
+        every_s=retraining.every if "schedule" in retraining.on else None,
+        cooldown_s=retraining.cooldown,
+        budget=retraining.budget,
+        strategy=retraining.strategy,
+        window_s=retraining.window,
+    )
+    return Policy(Mode(project.response.mode), plan, retrain, rollout.keep, project.monitoring.block)
+
+
+class Workspace:
+    """The ports of one project. Attributes are made on first use; nothing is opened before."""
+
+    def __init__(self, root: Path, project: Project, project_file: Path, clock: Clock | None = None) -> None:
+        self.root = root
+        self.project = project
+        self.project_file = project_file
+        self._clock = clock
+
+    @property
+    def name(self) -> str:
+        return self.project.name
+
+    @cached_property
+    def state(self) -> Path:
+        """The folder of everything that Trimtab keeps for itself."""
+        folder = self.root / STATE
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    @property
+    def deployment(self) -> Path:
+        """What the servers read."""
+        return self.state / "deployment"
+
+    @property
+    def logs(self) -> Path:
+        """What the servers write."""
+        return self.state / "logs"
+
+    @cached_property
+    def policy(self) -> Policy:
+        return policy_of(self.project)
+
+    @cached_property
+    def clock(self) -> Clock:
+        from trimtab.adapters.system import SystemClock
+
+        if self._clock is not None:
+            return self._clock
+        return LogClock(self) if self.project.clock == "event" else SystemClock()
+
+    @cached_property
+    def journal(self) -> Journal:
+        from trimtab.adapters.sql import SqlJournal
+
+        return SqlJournal(f"sqlite:///{self.state / 'journal.db'}")
+
+    @cached_property
+    def registry(self) -> Registry:
+        from trimtab.adapters.mlflow import MlflowRegistry
+
+        tracking = self.project.tracking
+        return MlflowRegistry(
+            tracking.uri or f"sqlite:///{self.state / 'mlflow.db'}",
+            self.state / "artifacts",
+            tracking.experiment or self.name,
+            self.name,
+        )
+
+    @cached_property
+    def store(self) -> DataStore:
+        from trimtab.adapters.dvc import DvcStore
+
+        return DvcStore(self.root)
+
+    @cached_property
+    def target(self) -> Target:
+        from trimtab.adapters.files import DirectoryTarget
+
+        return DirectoryTarget(self.deployment)
+
+    @cached_property
+    def reader(self) -> LogReader:
+        from trimtab.adapters.files import ParquetLogReader
+
+        return ParquetLogReader(self.logs)
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        from trimtab.adapters.process import ProcessJobs
+
+        return ProcessJobs(self.state / "jobs", [sys.executable, "-m", "trimtab.cli.job", str(self.project_file)])
+
+    @cached_property
+    def notifier(self) -> Notifier:
+        from trimtab.adapters.notify import AppriseNotifier, LogNotifier
+
+        urls = self.project.notification.urls
+        return AppriseNotifier(urls) if urls else LogNotifier(self.state / "alerts.jsonl")
+
+    @cached_property
+    def view(self) -> View:
+        from trimtab.adapters.files.state import FileView
+
+        return FileView(self.state / "view.json")
+
+    @cached_property
+    def world(self) -> World:
+        from trimtab.adapters.files.state import FileOutbox
+        from trimtab.controller.converge import World
+
+        return World(
+            registry=self.registry,
+            target=self.target,
+            jobs=self.jobs,
+            notifier=self.notifier,
+            outbox=FileOutbox(self.state / "delivered"),
+            severity_min=Severity(self.project.notification.severity) if self.project.notification.urls else Severity.MINOR,
+        )
+
+    def champion(self, version: int) -> Champion:
+        """What the observer must know of an installed version: its frozen baseline."""
+        from trimtab.controller.observe import Champion
+        from trimtab.core.profiles.baseline import Baseline
+        from trimtab.serving.package import BASELINE
+
+        folder = self.deployment / "versions" / str(version)
+        return Champion(version, Baseline.from_bytes((folder / BASELINE).read_bytes()))
+
+    @cached_property
+    def observer(self) -> Observer:
+        from trimtab.controller.observe import Observer, Settings
+
+        monitoring = self.project.monitoring
+        settings = Settings(
+            event_clock=self.project.clock == "event",
+            block_s=monitoring.block,
+            alpha=monitoring.alpha,
+            tolerance=monitoring.tolerance,
+            rows_min=monitoring.rows_min,
+        )
+        return Observer(self.reader, self.jobs, self.target, self.champion, settings)
+
+    def loop(self) -> Loop:
+        """The controller's loop over these ports."""
+        from trimtab.controller.loop import Loop
+
+        return Loop(self.policy, self.journal, self.clock, self.observer, self.world)
+
+    def services(self) -> Services:
+        """What the training pipeline works with."""
+        from trimtab.adapters import git
+        from trimtab.training.pipeline import Services
+
+        return Services(
+            project=self.project,
+            root=self.root,
+            project_file=self.project_file,
+            registry=self.registry,
+            store=self.store,
+            reader=self.reader,
+            git=git,
+        )
+
+
+class LogClock:
+    """The clock of a replay: the newest event time that the controller has seen, never running back."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+
+    def now(self) -> float:
+        """Seconds since the epoch in the time of the data.
+
+        Raises:
+            ExternalError: the view cannot be read.
+        """
+        seen: dict[str, Any] = self._workspace.view.load() or {}
+        observed = self._workspace.observer.event_time or 0.0
+        entries = self._workspace.journal.read()
+        journalled = entries[-1].at if entries else 0.0
+        return max(float(seen.get("now", 0.0)), observed, journalled)
