@@ -1,0 +1,265 @@
+"""Are bad events more frequent in the challenger's arm? An exact sequential test for any shares of traffic."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trimtab.core.stats.bets import ArmBets, lower_bound
+from trimtab.core.stats.sequential import (
+    Answer,
+    Floats,
+    bounded_exp,
+    check_alpha,
+    check_margin,
+    check_state,
+    decide,
+    log_mix,
+)
+
+ODDS: Floats = np.array([1.15, 1.3, 1.5, 1.8, 2.2, 3.0, 8.0, 40.0])
+"""Odds ratios that the mixture bets on."""
+ODDS_WEIGHTS: Floats = np.array([0.15, 0.15, 0.16, 0.16, 0.16, 0.16, 0.04, 0.02])
+_STIRLING_FROM = 16
+
+
+def log_factorial(n: NDArray[np.int64] | Floats) -> Floats:
+    """Natural log of n! for whole n >= 0, any shape; relative error under 1e-13.
+
+    >>> bool(np.allclose(log_factorial(np.array([0, 5, 50])), [0.0, math.log(120), math.lgamma(51)]))
+    True
+    """
+    x = np.asarray(n, dtype=np.float64)
+    small = np.cumsum(np.log(np.maximum(np.arange(_STIRLING_FROM, dtype=np.float64), 1.0)))
+    y = np.maximum(x, _STIRLING_FROM)
+    inverse = 1.0 / y
+    series = inverse * (1 / 12 - inverse**2 * (1 / 360 - inverse**2 * (1 / 1260 - inverse**2 / 1680)))
+    stirling = y * np.log(y) - y + 0.5 * np.log(2 * math.pi * y) + series
+    return np.where(x < _STIRLING_FROM, small[np.minimum(x, _STIRLING_FROM - 1).astype(np.int64)], stirling)
+
+
+def conditional_log_ratios(
+    challenger_bad: NDArray[np.int64],
+    bad: NDArray[np.int64],
+    challenger_total: NDArray[np.int64],
+    total: NDArray[np.int64],
+    odds: Floats = ODDS,
+) -> Floats:
+    """Log likelihood ratios of odds ratios against 1, each look conditioned on its totals; shape (looks, odds).
+
+    Given the totals of a look, the challenger's bad events K are noncentral hypergeometric with the odds ratio t,
+    and the ratio against t = 1 is ``t^K / E_1[t^K]``: no rate of either arm appears in it. All inputs have shape
+    (looks,).
+    """
+    bad, n1 = np.asarray(bad, dtype=np.int64), np.asarray(challenger_total, dtype=np.int64)
+    n0 = np.asarray(total, dtype=np.int64) - n1
+    first, last = np.maximum(0, bad - n0), np.minimum(bad, n1)
+    k = first[:, None] + np.arange(int((last - first).max(initial=0)) + 1)
+    inside = k <= last[:, None]
+    k = np.minimum(k, last[:, None])
+    log_pmf = (
+        -log_factorial(k)
+        - log_factorial(n1[:, None] - k)
+        - log_factorial(bad[:, None] - k)
+        - log_factorial(n0[:, None] - bad[:, None] + k)
+    )
+    log_pmf = np.where(inside, log_pmf, -np.inf)
+    log_pmf -= log_pmf.max(axis=1, keepdims=True)
+    base = np.log(np.exp(log_pmf).sum(axis=1))
+    away = (k - np.asarray(challenger_bad, dtype=np.int64)[:, None]).astype(np.float64)
+    out = np.empty((bad.size, odds.size))
+    for index, ratio in enumerate(odds):
+        terms = log_pmf + away * math.log(ratio)
+        top = terms.max(axis=1)
+        out[:, index] = base - top - np.log(np.exp(terms - top[:, None]).sum(axis=1))
+    return out
+
+
+def share_log_ratios(challenger_bad: int, bad: int, share: float, odds: Floats = ODDS) -> Floats:
+    """Log likelihood ratios from a known share alone: a bad event is the challenger's with probability ``share``
+    when nothing is wrong, and ``share t / (1 - share + share t)`` when its bad events are t times as frequent.
+    Shape (odds,)."""
+    return np.asarray(challenger_bad * np.log(odds) - bad * np.log1p(share * (odds - 1.0)), dtype=np.float64)
+
+
+class RateTest:
+    r"""Is the challenger's rate of bad events higher than the champion's? May be looked at after every request.
+
+    **Evidence of harm** (``e_value``). At each look, given its totals, the challenger's bad events are
+    hypergeometric when both rates are equal; the likelihood ratio against the odds ratio t is :math:`t^{K} /
+    E_1[t^{K}]`. The products over the looks for t in ``ODDS``, mixed outside the product, are an e-process: where
+    the challenger's rate is no higher at any look, ``P(e_value ever reaches 1/alpha) <= alpha``. No rate is
+    estimated, so it is exact for rare events, for rates that change from look to look, and for shares that change
+    from look to look. ``failed`` is raised at ``e_value >= 1/alpha``. A look with one request carries nothing under
+    that condition; give ``share`` where it is known, and the look is conditioned on its number of bad events alone.
+
+    **Within the margin** (``successful``, ``interval``). Fair bets on both arms
+    (``trimtab.core.stats.bets.ArmBets``) test every difference of the rates. ``successful`` is raised with
+    probability at most ``alpha`` where the challenger's rate is higher by ``margin`` or more at every look;
+    ``interval`` holds the difference, where it is constant, at all times with probability ``1 - alpha``.
+
+    Assumptions: rows are independent given the past looks, and traffic is split without regard to the outcome. Many
+    rows of one entity with a common fate count as more evidence than they are: count entities instead. A look's
+    size must not depend on its outcomes.
+
+    When to use its siblings: ``MeanTest`` for losses and scores, ``QuantileTest`` for latencies.
+    Cost: time O(bad events of the look), state about 100 numbers.
+
+    Args:
+        alpha: bound on false ``failed``, and separately on false ``successful``. The default lets 5 % of harmless
+        rollouts be stopped.
+        margin: a difference of rates (0.01 is one percentage point) that is tolerated. 0 asks for proof that the
+        challenger is better.
+
+    Sources: Lindon & Malek, "Anytime-valid inference for multinomial count data", NeurIPS 2022 (shares); Turner, Ly
+    & Grünwald, "Generic E-variables for exact sequential k-sample tests", 2024 (differences); Fisher's noncentral
+    hypergeometric distribution.
+
+    >>> generator = np.random.Generator(np.random.PCG64(7))
+    >>> test = RateTest(alpha=0.05, margin=0.01)
+    >>> for _ in range(20):
+    ...     test.update(champion_bad=int(generator.binomial(950, 0.02)), champion_total=950,
+    ...                 challenger_bad=int(generator.binomial(50, 0.10)), challenger_total=50)
+    >>> test.verdict
+    'failed'
+    >>> test.e_value > 1e6, test.interval[0] > 0.0
+    (True, True)
+    """
+
+    def __init__(self, alpha: float = 0.05, margin: float = 0.01) -> None:
+        self.alpha = check_alpha(alpha)
+        self.margin = check_margin(margin)
+        self.champion_bad = self.champion_total = self.challenger_bad = self.challenger_total = 0
+        self._log_products = np.zeros(ODDS.size)
+        self._worse, self._better = ArmBets(), ArmBets()
+        self._waiting = np.zeros(4, dtype=np.int64)
+        self._failed = False
+
+    def update(
+        self,
+        champion_bad: int,
+        champion_total: int,
+        challenger_bad: int,
+        challenger_total: int,
+        share: float | None = None,
+    ) -> None:
+        """Add the rows of one look. A look in which an arm is empty waits and joins the next.
+
+        Args:
+            champion_bad: bad events among the champion's rows of this look.
+            champion_total: rows the champion answered.
+            challenger_bad: bad events among the challenger's rows.
+            challenger_total: rows the challenger answered.
+            share: probability that a row of this look went to the challenger, where that was set and held for the
+                whole look.
+
+        Raises:
+            ValueError: counts are negative or bad exceeds total; ``share`` is not between 0 and 1.
+        """
+        _check_counts("champion", champion_bad, champion_total)
+        _check_counts("challenger", challenger_bad, challenger_total)
+        if share is not None and not 0.0 < share < 1.0:
+            raise ValueError(f"share must be between 0 and 1, found {share!r}; leave it out where it is not known")
+        look = np.array([champion_bad, champion_total, challenger_bad, challenger_total], dtype=np.int64)
+        self.champion_bad, self.champion_total = self.champion_bad + int(look[0]), self.champion_total + int(look[1])
+        self.challenger_bad, self.challenger_total = (
+            self.challenger_bad + int(look[2]),
+            self.challenger_total + int(look[3]),
+        )
+        if share is not None:
+            self._log_products += share_log_ratios(challenger_bad, champion_bad + challenger_bad, share)
+        self._take(look, harm=share is None)
+        if self._answer() == "failed":
+            self._failed = True
+
+    def _take(self, look: NDArray[np.int64], harm: bool) -> None:
+        self._waiting += look
+        bad0, n0, bad1, n1 = (int(x) for x in self._waiting)
+        if harm and look[1] and look[3]:
+            bad = np.array([look[0] + look[2]])
+            self._log_products += conditional_log_ratios(look[2:3], bad, look[3:4], look[1:2] + look[3:4])[0]
+        if n0 == 0 or n1 == 0:
+            return
+        outcomes = np.array([1.0, 0.0])
+        champion = (outcomes, np.array([bad0, n0 - bad0], dtype=np.float64))
+        challenger = (outcomes, np.array([bad1, n1 - bad1], dtype=np.float64))
+        self._worse.update(challenger, champion)
+        self._better.update(champion, challenger)
+        self._waiting = np.zeros(4, dtype=np.int64)
+
+    def _answer(self) -> Answer:
+        return decide(self.log_e_value, self._better.log_evidence(-self.margin), self.alpha, self._failed)
+
+    @property
+    def log_e_value(self) -> float:
+        """Natural log of ``e_value``."""
+        return log_mix(self._log_products, np.log(ODDS_WEIGHTS))
+
+    @property
+    def e_value(self) -> float:
+        """Evidence that the challenger's rate is higher: 20 is as strong as p = 0.05, at any time. Stops at
+        exp(700)."""
+        return bounded_exp(self.log_e_value)
+
+    @property
+    def verdict(self) -> Answer:
+        """``failed`` | ``successful`` | ``inconclusive``. A failure that was once raised stays."""
+        return self._answer()
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Anytime-valid 1 - alpha interval of challenger's rate minus champion's."""
+        threshold = math.log(2.0 / self.alpha)
+        return lower_bound(self._worse, threshold), -lower_bound(self._better, threshold)
+
+    @property
+    def difference(self) -> float | None:
+        """Challenger's rate minus champion's as observed; None until both arms have rows."""
+        if not (self.champion_total and self.challenger_total):
+            return None
+        return self.challenger_bad / self.challenger_total - self.champion_bad / self.champion_total
+
+    @property
+    def rows_forecast(self) -> int | None:
+        """Rows of both arms in all until ``successful``, if rates and shares go on as so far; None where that is
+        not in sight."""
+        rows = self._better.rows_forecast(-self.margin, -math.log(self.alpha))
+        return None if rows is None else math.ceil(rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The whole state as plain JSON values."""
+        return {
+            "format": 1,
+            "test": "rate",
+            "alpha": self.alpha,
+            "margin": self.margin,
+            "counts": [self.champion_bad, self.champion_total, self.challenger_bad, self.challenger_total],
+            "waiting": self._waiting.tolist(),
+            "log_products": self._log_products.tolist(),
+            "worse": self._worse.to_list(),
+            "better": self._better.to_list(),
+            "failed": self._failed,
+        }
+
+    @classmethod
+    def from_dict(cls, state: dict[str, Any]) -> RateTest:
+        """The test as it was when ``to_dict`` was called."""
+        check_state(state, "rate")
+        test = cls(state["alpha"], state["margin"])
+        test.champion_bad, test.champion_total, test.challenger_bad, test.challenger_total = state["counts"]
+        test._waiting = np.array(state["waiting"], dtype=np.int64)
+        test._log_products = np.array(state["log_products"], dtype=np.float64)
+        test._worse, test._better = ArmBets.from_list(state["worse"]), ArmBets.from_list(state["better"])
+        test._failed = bool(state["failed"])
+        return test
+
+
+def _check_counts(arm: str, bad: int, total: int) -> None:
+    for name, count in ((f"{arm}_bad", bad), (f"{arm}_total", total)):
+        if int(count) != count or count < 0:
+            raise ValueError(f"{name} must be a whole number of at least 0, found {count!r}")
+    if bad > total:
+        raise ValueError(f"{arm}_bad is {bad}, more than {arm}_total {total}; totals include the bad events")
