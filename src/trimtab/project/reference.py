@@ -25,8 +25,8 @@ _INTRODUCTION = """\
 # trimtab.yaml
 
 The project file: one endpoint, its data, and how it is kept healthy. `trimtab init DATA --target COLUMN` writes one
-with what it found in the data. Five settings are required (`name`, `task`, `data.files`, `data.time`, `data.target` make
-a whole file); every other has a default that suits.
+with what it found in the data. Five settings are required (`name`, `task`, `data.files`, `data.time`, `data.target`
+make a whole file); every other has a default that suits.
 
 - Durations are written `90s`, `5m`, `12h`, `7d`, `2w` or as a sum such as `1d12h`; a bare number is an error.
 - Unknown settings are errors, and so are settings that would have no effect beside another one. All problems are

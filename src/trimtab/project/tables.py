@@ -1,0 +1,88 @@
+"""Parquet and CSV files of a project: which there are, their columns, and their rows batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from trimtab.core.domain.errors import DataError, NotFoundError
+
+PARQUET = (".parquet", ".pq")
+CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
+BATCH_ROWS = 65_536
+
+
+def data_files(patterns: Sequence[str], root: Path) -> tuple[Path, ...]:
+    """The files of paths and globs, in that order, each once; a folder stands for its Parquet and CSV files.
+
+    Raises:
+        NotFoundError: a pattern matches nothing; the text names the pattern and the folder.
+        DataError: a file is neither Parquet nor CSV.
+    """
+    found: dict[Path, None] = {}
+    for pattern in patterns:
+        files = [file for match in _matches(pattern, root) for file in (_inside(match) if match.is_dir() else [match])]
+        if not files:
+            raise NotFoundError(f"no data file '{pattern}' in {root}")
+        found.update(dict.fromkeys(files))
+    for file in found:
+        if not file.name.lower().endswith(PARQUET + CSV):
+            raise DataError(f"{file.name} is neither Parquet nor CSV; file names end in {', '.join(PARQUET + CSV)}")
+    return tuple(found)
+
+
+def _matches(pattern: str, root: Path) -> list[Path]:
+    plain = root / pattern
+    if plain.exists():
+        return [plain]
+    anchor = Path(pattern).anchor
+    base = Path(anchor) if anchor else root
+    return sorted(base.glob(pattern.removeprefix(anchor)))
+
+
+def _inside(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.rglob("*") if file.name.lower().endswith(PARQUET + CSV) and file.is_file())
+
+
+def batches(file: Path, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+    """The file's rows in batches of about ``rows``; never the whole file in memory. At least one batch, maybe empty.
+
+    Raises:
+        DataError: the file is damaged or cannot be read; CSV errors name the row.
+    """
+    try:
+        yield from _parquet(file, rows) if file.name.lower().endswith(PARQUET) else _csv(file)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{file.name} cannot be read: {' '.join(str(error).split())}") from error
+
+
+def _parquet(file: Path, rows: int) -> Iterator[pa.RecordBatch]:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(file) as reader:
+        if not reader.metadata.num_rows:
+            yield pa.RecordBatch.from_pylist([], schema=reader.schema_arrow)
+        yield from reader.iter_batches(batch_size=rows)
+
+
+def _csv(file: Path) -> Iterator[pa.RecordBatch]:
+    from pyarrow import csv
+
+    options = csv.ParseOptions(delimiter="\t" if ".tsv" in file.name.lower() else ",")
+    converting = csv.ConvertOptions(strings_can_be_null=True)
+    with csv.open_csv(file, parse_options=options, convert_options=converting) as reader:
+        empty = True
+        for batch in reader:
+            empty = False
+            yield batch
+        if empty:
+            yield pa.RecordBatch.from_pylist([], schema=reader.schema)
+
+
+def head(file: Path, rows: int = 2_000) -> pa.Table:
+    """The first rows of a file, at most ``rows``."""
+    reading = batches(file, rows)
+    first = next(reading)
+    return pa.Table.from_batches([first]).slice(0, rows)
