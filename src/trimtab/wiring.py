@@ -1,11 +1,13 @@
 """The composition root: the only module that names an adapter.
 
-``open_workspace`` finds the project and hands out its ports, each made when first asked for, so that a command pays only for what it uses.
+``open_workspace`` finds the project and hands out its ports, each made when first asked for, so that a command pays
+only for what it uses.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +18,10 @@ from trimtab.core.rollout.plan import Guardrails, RolloutPlan
 from trimtab.ports import Clock, DataStore, Jobs, Journal, LogReader, Notifier, Registry, Target
 
 if TYPE_CHECKING:
+    from trimtab.adapters.process.server import ServerProcess
     from trimtab.controller.converge import World
     from trimtab.controller.desk import View
-    from trimtab.controller.loop import Loop
+    from trimtab.controller.loop import Loop, Tick
     from trimtab.controller.observe import Champion, Observer
     from trimtab.project.settings import Project
     from trimtab.training.pipeline import Services
@@ -42,9 +45,7 @@ def open_workspace(start: Path, clock: Clock | None = None) -> Workspace:
 def policy_of(project: Project) -> Policy:
     """The project file as the core sees it."""
     rollout, retraining = project.rollout, project.retraining
-    guardrails = Guardrails(
-        error_rate_max=rollout.guardrails.error_rate, latency_p95_ms_max=rollout.guardrails.p95_ms
-    )
+    guardrails = Guardrails(error_rate_max=rollout.guardrails.error_rate, latency_p95_ms_max=rollout.guardrails.p95_ms)
     plan = RolloutPlan(
         strategy=rollout.strategy,
         steps=rollout.steps,
@@ -54,7 +55,7 @@ def policy_of(project: Project) -> Policy:
         alpha=rollout.alpha,
         margin=rollout.margin,
         longest_s=rollout.longest,
-        on_longest=rollout.on_longest,
+        on_longest="ask" if rollout.on_longest == "pause" else rollout.on_longest,
         guardrails=guardrails,
         paired=rollout.paired,
         watch_s=rollout.watch,
@@ -178,7 +179,9 @@ class Workspace:
             jobs=self.jobs,
             notifier=self.notifier,
             outbox=FileOutbox(self.state / "delivered"),
-            severity_min=Severity(self.project.notification.severity) if self.project.notification.urls else Severity.MINOR,
+            severity_min=Severity(self.project.notification.severity)
+            if self.project.notification.urls
+            else Severity.MINOR,
         )
 
     def champion(self, version: int) -> Champion:
@@ -209,6 +212,38 @@ class Workspace:
         from trimtab.controller.loop import Loop
 
         return Loop(self.policy, self.journal, self.clock, self.observer, self.world)
+
+    def server(self) -> ServerProcess:
+        """The model server as a process of this machine, by the project's settings."""
+        from trimtab.adapters.process.server import ServerProcess
+
+        serving = self.project.serving
+        return ServerProcess(
+            deployment=self.deployment,
+            logs=self.logs,
+            host=serving.host,
+            port=serving.port,
+            workers=serving.workers,
+            flush_s=serving.flush,
+            durability=serving.durability,
+            output=self.state / "server.log",
+        )
+
+    def up(self, stop: Callable[[], bool], tell: Callable[[Tick], None]) -> None:
+        """Server and controller together until ``stop()`` says so; ``tell`` is called after each tick that did
+        something.
+        """
+        from trimtab.controller.runner import run
+
+        with self.server() as server:
+            run(
+                self.loop(),
+                self.view,
+                every_s=self.project.monitoring.every,
+                stop=stop,
+                tell=tell,
+                mind=server.ensure,
+            )
 
     def services(self) -> Services:
         """What the training pipeline works with."""

@@ -1,4 +1,6 @@
-"""The champion's traffic in blocks of event time: a profile of what came in, and a scorecard of what became labelled."""
+"""The champion's traffic in blocks of event time: a profile of what came in, and a scorecard of what became
+labelled.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trimtab.controller.evidence import SCORE, Labelled, floats, seconds
-from trimtab.core.diagnosis.assess import Block
+from trimtab.core.diagnosis.result import Block
 from trimtab.core.profiles.baseline import Baseline
 from trimtab.core.profiles.profile import Profile
 from trimtab.core.profiles.scorecard import Scorecard
@@ -21,7 +23,9 @@ INPUT = "x."
 
 @dataclass(slots=True)
 class Blocks:
-    """Sums by block since the champion went live (``key``: its version and the generation of routes that crowned it)."""
+    """Sums by block since the champion went live (``key``: its version and the generation of routes that crowned
+    it).
+    """
 
     key: tuple[int, int]
     baseline: Baseline
@@ -54,7 +58,10 @@ class Blocks:
         table = predictions.filter(
             pc.and_(
                 pc.invert(predictions.column("shadow")),
-                pc.and_(pc.is_null(predictions.column("error")), pc.greater_equal(predictions.column("generation"), self.key[1])),
+                pc.and_(
+                    pc.is_null(predictions.column("error")),
+                    pc.greater_equal(predictions.column("generation"), self.key[1]),
+                ),
             )
         )
         if not table.num_rows:

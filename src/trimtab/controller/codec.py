@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -16,18 +16,21 @@ from trimtab.core.domain.errors import ExternalError
 from trimtab.core.domain.gate import VersionRecord
 from trimtab.core.domain.journal import Draft, Entry
 
-TYPES: dict[str, type] = {cls.__name__: cls for cls in act.Action.__args__}  # type: ignore[attr-defined]
+TYPES: dict[str, type] = {cls.__name__: cls for cls in get_args(act.Action)}
 
 
 def decode(data: dict[str, Any]) -> Action:
     """The action of one journal record.
 
     Raises:
-        ExternalError: the record names an unknown type or lacks a field: it was written by a newer Trimtab, or tampered with.
+        ExternalError: the record names an unknown type or lacks a field: it was written by a newer Trimtab, or
+        tampered with.
     """
     cls = TYPES.get(str(data.get("type")))
     if cls is None:
-        raise ExternalError(f"the journal names an action '{data.get('type')}' that this version of Trimtab does not know")
+        raise ExternalError(
+            f"the journal names an action '{data.get('type')}' that this version of Trimtab does not know"
+        )
     try:
         action: Action = msgspec.convert(data, cls, strict=False)
     except msgspec.ValidationError as error:

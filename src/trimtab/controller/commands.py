@@ -1,6 +1,7 @@
 """What people ask for: decided by the same core, journalled with who and why, and carried out at once.
 
-A command works with and without a running controller: both append to the journal by comparing its head, and both converge the world.
+A command works with and without a running controller: both append to the journal by comparing its head, and both
+converge the world.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from trimtab.core.decide.status import Status, check_invariants, fold
 from trimtab.core.domain.errors import ConflictError, InvariantError, RefusedError
 from trimtab.core.domain.gate import VersionRecord
 from trimtab.core.domain.journal import Entry
+from trimtab.core.rollout.plan import Strategy
 
 _TRIES = 5
 
@@ -32,7 +34,7 @@ class Outcome:
     """Effects that failed; the controller or the next command tries them again."""
 
 
-def deploy(desk: Desk, version: int, *, strategy: str | None = None, actor: str, reason: str = "") -> Outcome:
+def deploy(desk: Desk, version: int, *, strategy: Strategy | None = None, actor: str, reason: str = "") -> Outcome:
     """Roll out a registered version by the project's plan, or by another strategy."""
     plan = desk.policy.plan if strategy is None else replace(desk.policy.plan, strategy=strategy)
     return _command(desk, actor, lambda status: core.deploy(status, version, plan, actor, reason))
@@ -83,7 +85,9 @@ def record(desk: Desk, version: VersionRecord, *, deploy: bool, actor: str) -> O
     outcome = _command(desk, actor, lambda status: core.record(status, version, deploy))
     if deploy and version.deployable and outcome.status.champion is None:
         plan = desk.policy.plan
-        return _command(desk, actor, lambda status: core.deploy(status, version.version, plan, actor, "the first version"))
+        return _command(
+            desk, actor, lambda status: core.deploy(status, version.version, plan, actor, "the first version")
+        )
     return outcome
 
 

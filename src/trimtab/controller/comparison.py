@@ -1,4 +1,6 @@
-"""What champion and challenger did since the rollout began, cut into looks by time so that reading the log again gives the same looks."""
+"""What champion and challenger did since the rollout began, cut into looks by time so that reading the log again
+gives the same looks.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ _Pairs = list[tuple[float, str, float, float]]
 
 @dataclass(slots=True)
 class Comparison:
-    """Sums for one pair of versions. ``champion`` is who stands in the champion's place (the predecessor in a watch)."""
+    """Sums for one pair of versions. ``champion`` is who stands in the champion's place (the predecessor in a
+    watch).
+    """
 
     champion: int
     challenger: int

@@ -1,6 +1,7 @@
 """Makes the world match the status: packages installed, routes in force, aliases set, jobs started, people told.
 
-Level-triggered and idempotent: it compares what must be with what is, so it does the same after a crash between any two of its lines.
+Level-triggered and idempotent: it compares what must be with what is, so it does the same after a crash between any
+two of its lines.
 """
 
 from __future__ import annotations
@@ -79,10 +80,14 @@ def converge(policy: Policy, status: Status, entries: list[Entry], world: World)
 
 
 def job_spec(training: Training) -> dict[str, Any]:
-    """What the job process reads: the spec of trimtab.training.spec, plain. An open quarantine ends at the decision's ``now``."""
+    """What the job process reads: the spec of trimtab.training.spec, plain. An open quarantine ends at the
+    decision's ``now``.
+    """
     spec = asdict(training.spec)
     spec.pop("incident")
-    spec["quarantines"] = [[since, until or training.started_at, list(f)] for since, until, f in training.spec.quarantines]
+    spec["quarantines"] = [
+        [since, until or training.started_at, list(f)] for since, until, f in training.spec.quarantines
+    ]
     return {**spec, "now": training.started_at, "actor": "controller"}
 
 

@@ -1,4 +1,6 @@
-"""What queries and commands work on: the ports of one project. ``trimtab.wiring.Workspace`` is one; a test's fakes are another."""
+"""What queries and commands work on: the ports of one project. ``trimtab.wiring.Workspace`` is one; a test's fakes
+are another.
+"""
 
 from __future__ import annotations
 

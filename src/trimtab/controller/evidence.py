@@ -37,7 +37,9 @@ class Labelled:
     """Index of the class, or the value."""
 
     def loss(self, scale: float) -> float:
-        """In [0, 1]: half the Brier score over classes ((p - y)² for two), or the absolute error over ``scale``, capped at 1."""
+        """In [0, 1]: half the Brier score over classes ((p - y)² for two), or the absolute error over ``scale``,
+        capped at 1.
+        """
         if self.scores is None:
             return min(abs(self.value - self.label) / scale, 1.0) if scale > 0 else 0.0
         return sum((score - (k == self.label)) ** 2 for k, score in enumerate(self.scores)) / 2.0

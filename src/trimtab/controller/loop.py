@@ -35,7 +35,9 @@ class Tick:
 
 
 class Loop:
-    """Ticks. Holds no truth of its own: what it remembers is the journal's fold and sums over the log, and both can be made anew."""
+    """Ticks. Holds no truth of its own: what it remembers is the journal's fold and sums over the log, and both can
+    be made anew.
+    """
 
     def __init__(self, policy: Policy, journal: Journal, clock: Clock, observer: Observer, world: World) -> None:
         self.policy = policy
@@ -63,7 +65,7 @@ class Loop:
         status = self.catch_up()
         self._observer.ingest(status)
         now = self._clock.now()
-        snapshot = self._observer.snapshot(status, now)
+        snapshot = self._observer.snapshot(status)
         decision = decide(self.policy, status, snapshot, now)
         try:
             entries = self._append(status.seq, decision.moves, now)

@@ -1,6 +1,7 @@
 """Observing: the log's new rows become sums, and the sums become a snapshot.
 
-What is kept here (profiles and scorecards of the champion's blocks, the labelled rows of the comparison under way) is derived
+What is kept here (profiles and scorecards of the champion's blocks, the labelled rows of the comparison under way)
+is derived
 from the log alone: after a restart the same files give the same sums.
 """
 
@@ -18,7 +19,7 @@ from trimtab.controller.comparison import Comparison
 from trimtab.controller.evidence import Evidence, answered
 from trimtab.core.decide.snapshot import JobFact, Snapshot
 from trimtab.core.decide.status import Rollout, Status, Watch
-from trimtab.core.diagnosis.assess import AssessSettings, Assessment, assess
+from trimtab.core.diagnosis.assess import Assessment, AssessSettings, assess
 from trimtab.core.domain.times import DAY_S
 from trimtab.core.profiles.baseline import Baseline
 from trimtab.ports import JobPhase, Jobs, LogReader, Target
@@ -80,14 +81,14 @@ class Observer:
             self._cursor = piece.cursor
             self._take(piece.predictions, piece.labels)
 
-    def snapshot(self, status: Status, now: float) -> Snapshot:
+    def snapshot(self, status: Status) -> Snapshot:
         """The facts of this tick."""
         servers = [server for server in self.target.servers() if server.ready]
         loaded = frozenset.intersection(*(frozenset(s.loaded) for s in servers)) if servers else frozenset()
         facts = self._comparison.facts() if self._comparison is not None else None
         return Snapshot(
             event_time=self.event_time,
-            assessment=self._assess(now),
+            assessment=self._assess(),
             rollout=facts if status.rollout is not None else None,
             watch=facts if status.rollout is None and status.watch is not None else None,
             jobs=self._ended(status),
@@ -128,7 +129,7 @@ class Observer:
         if self.event_time is not None:
             self._evidence.forget(self.event_time - self.settings.horizon_s)
 
-    def _assess(self, now: float) -> Assessment | None:
+    def _assess(self) -> Assessment | None:
         if self._blocks is None or self.event_time is None:
             return None
         blocks = self._blocks.closed(self.event_time)
@@ -172,5 +173,3 @@ def _comparison_of(rollout: Rollout | None, watch: Watch | None) -> Comparison |
         plan = watch.plan
         return Comparison(watch.predecessor, watch.version, watch.first_generation, plan.bake_s, plan.guardrails)
     return None
-
-

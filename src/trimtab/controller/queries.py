@@ -16,7 +16,9 @@ from trimtab.ports import ServerReport
 
 @dataclass(frozen=True, slots=True)
 class VersionLine:
-    """A version and what it is now: ``champion``, ``challenger``, ``waiting``, ``previous``, ``barred``, ``rejected`` or ``candidate``."""
+    """A version and what it is now: ``champion``, ``challenger``, ``waiting``, ``previous``, ``barred``,
+    ``rejected`` or ``candidate``.
+    """
 
     version: int
     state: str
@@ -111,7 +113,9 @@ def why(desk: Desk, seq: int) -> tuple[Entry, ...]:
     """
     entries = {entry.seq: entry for entry in desk.journal.read()}
     if seq not in entries:
-        raise NotFoundError(f"there is no decision {seq}; the journal holds 1 to {max(entries)}" if entries else "the journal is empty")
+        raise NotFoundError(
+            f"there is no decision {seq}; the journal holds 1 to {max(entries)}" if entries else "the journal is empty"
+        )
     chain: list[Entry] = []
     at: int | None = seq
     while at is not None and at in entries:
@@ -153,7 +157,7 @@ def _line(entry: Entry) -> HistoryLine:
 def describe(action: dict[str, Any]) -> str:
     """An action in a few words."""
     template = _WORDS.get(str(action["type"]), str(action["type"]))
-    return template(action) if callable(template) else template
+    return str(template(action)) if callable(template) else str(template)
 
 
 def _features(action: dict[str, Any]) -> str:

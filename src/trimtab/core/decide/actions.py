@@ -1,7 +1,9 @@
 """What a decision makes true. Each action is a value in the journal; the status is the fold over them.
 
-Names and fields are persisted: never rename one, add with a default. The effects in the world (routes, aliases, jobs, messages)
-follow from the status, not from the action: after a crash the loop compares and converges (trimtab.controller.converge).
+Names and fields are persisted: never rename one, add with a default. The effects in the world (routes, aliases,
+jobs, messages)
+follow from the status, not from the action: after a crash the loop compares and converges
+(trimtab.controller.converge).
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ class RecordVersion:
 
     record: VersionRecord
     deploy: bool = True
-    """Whether the loop may roll it out by itself (a plain training run) or a person will (``trimtab train --no-deploy``)."""
+    """Whether the loop may roll it out by itself (a plain training run) or a person will (``trimtab train
+    --no-deploy``).
+    """
 
 
 @dataclass(frozen=True, slots=True)

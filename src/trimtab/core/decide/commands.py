@@ -55,7 +55,9 @@ def deploy(status: Status, version: int, plan: RolloutPlan, by: str, reason: str
             f"rollout {status.rollout.id} of version {status.rollout.version} is under way; promote or abort it first"
         )
     actions = start_rollout(status, version, plan, by)
-    return Move(actions, _because(by, f"deploy version {version} by {plan.strategy}", reason), status.recorded_by.get(version))
+    return Move(
+        actions, _because(by, f"deploy version {version} by {plan.strategy}", reason), status.recorded_by.get(version)
+    )
 
 
 def roll_back(status: Status, version: int | None, by: str, reason: str) -> Move | None:
@@ -63,7 +65,9 @@ def roll_back(status: Status, version: int | None, by: str, reason: str) -> Move
     if status.champion is None:
         raise RefusedError("nothing is deployed, so there is nothing to roll back")
     if version is None and not status.previous:
-        raise RefusedError(f"version {status.champion} is the only one that ever served; there is nothing to roll back to")
+        raise RefusedError(
+            f"version {status.champion} is the only one that ever served; there is nothing to roll back to"
+        )
     target = status.previous[0] if version is None else version
     chosen = _registered(status, target)
     if target == status.champion:
@@ -72,7 +76,11 @@ def roll_back(status: Status, version: int | None, by: str, reason: str) -> Move
         raise RefusedError(f"version {target} did not pass its gates; it never served")
     actions: tuple[Action, ...] = (
         RollBack(target, status.champion),
-        Alert(Severity.MODERATE, f"{by} rolled back from version {status.champion} to {target}", reason or "no reason given"),
+        Alert(
+            Severity.MODERATE,
+            f"{by} rolled back from version {status.champion} to {target}",
+            reason or "no reason given",
+        ),
     )
     return Move(actions, _because(by, f"roll back to version {target}", reason))
 
@@ -116,10 +124,14 @@ def override(status: Status, version: int, by: str, reason: str) -> Move | None:
         raise RefusedError("an override needs a name and a reason: they stay on record")
     if _registered(status, version).overridden_by is not None:
         return None
-    return Move((OverrideGates(version, f"{by}: {reason}"),), _because(by, f"override the gates of version {version}", reason))
+    return Move(
+        (OverrideGates(version, f"{by}: {reason}"),), _because(by, f"override the gates of version {version}", reason)
+    )
 
 
-def answer(status: Status, approval: str, approved: bool, actions: tuple[Action, ...], now: float, by: str, reason: str) -> Move:
+def answer(
+    status: Status, approval: str, approved: bool, actions: tuple[Action, ...], now: float, by: str, reason: str
+) -> Move:
     """Approve or reject what the loop asked for. ``actions`` are the question's, decoded."""
     question = _question(status, approval)
     done: tuple[Action, ...] = ()

@@ -1,6 +1,7 @@
 """The decision: a pure function of policy, status, snapshot and now.
 
-Each rule looks at the whole snapshot and proposes at most one move; moves are folded into the status as they come, so a later rule sees
+Each rule looks at the whole snapshot and proposes at most one move; moves are folded into the status as they come,
+so a later rule sees
 what an earlier one decided. At most one move of a tick changes the traffic: after it, what was observed is stale.
 
 The order is the order of urgency: what ended, what harms now, what is wrong, what to do about it, what is new.
@@ -81,5 +82,3 @@ def decide(policy: Policy, status: Status, snapshot: Snapshot, now: float) -> De
             tick.traffic_moved = tick.traffic_moved or moves_traffic
             move = rule(policy, tick.status, snapshot, now) if move.again else None
     return Decision(tick.status, tuple(tick.moves))
-
-

@@ -10,7 +10,9 @@ from trimtab.core.decide.actions import Action
 
 
 def encode(action: Action) -> dict[str, Any]:
-    """``{"type": "Abort", "rollout": "r12", …}``: what the journal stores. Decoding is the edge's (trimtab.controller.codec)."""
+    """``{"type": "Abort", "rollout": "r12", …}``: what the journal stores. Decoding is the edge's
+    (trimtab.controller.codec).
+    """
     return {"type": type(action).__name__, **_plain(asdict(action))}
 
 

@@ -9,7 +9,7 @@ from trimtab.core.decide.moves import Move
 from trimtab.core.decide.policy import Policy
 from trimtab.core.decide.snapshot import Snapshot
 from trimtab.core.decide.status import FAULTS, Incident, Status
-from trimtab.core.diagnosis.assess import Fault
+from trimtab.core.diagnosis.result import Assessment, Fault
 from trimtab.core.domain.diagnosis import Diagnosis, Kind, Remedy
 from trimtab.core.domain.times import iso
 from trimtab.core.domain.verdict import Reason, Severity
@@ -41,7 +41,7 @@ def track_incidents(policy: Policy, status: Status, snapshot: Snapshot, now: flo
     if diagnosis.kind not in _QUIET and not _same_trouble(status, diagnosis):
         return _open(status, _of_diagnosis(diagnosis, now))
     for incident in status.open_incidents:
-        until = _ended(incident, snapshot, status)
+        until = _ended(incident, snapshot)
         if until is not None:
             return _close(incident, until)
     return None
@@ -101,14 +101,15 @@ def _open(status: Status, trouble: _Trouble) -> Move:
     if trouble.severity is not Severity.MINOR:
         what = f"{trouble.kind.value}{' in ' + ', '.join(trouble.features) if trouble.features else ''}"
         todo = {
-            Remedy.FIX_DATA: "The window is not trained on; no retraining and no promotion until it ends. Fix the pipeline that feeds it.",
+            Remedy.FIX_DATA: "The window is not trained on, and nothing is retrained or promoted until it ends. "
+            "Fix the pipeline that feeds it.",
             Remedy.FIX_LABELS: "Training is frozen until the labels are right again.",
         }.get(trouble.remedy, f"Remedy: {trouble.remedy.value}.")
         actions.append(Alert(trouble.severity, f"{what} since {iso(trouble.since)}", f"{trouble.text}. {todo}"))
     return Move(tuple(actions), trouble.reasons, again=True)
 
 
-def _ended(incident: Incident, snapshot: Snapshot, status: Status) -> float | None:
+def _ended(incident: Incident, snapshot: Snapshot) -> float | None:
     """Event time of the end, or None while it lasts or cannot be told."""
     assessment = snapshot.assessment
     if assessment is None or snapshot.event_time is None:
@@ -120,10 +121,16 @@ def _ended(incident: Incident, snapshot: Snapshot, status: Status) -> float | No
         ends = [fault.until_s for fault in matching if fault.until_s is not None and fault.until_s > incident.since]
         if ends:
             return max(ends)
-        return assessment.healthy_since_s(incident.features, incident.since)
+        return _healthy_since(assessment, incident)
     if incident.kind in (Kind.LABEL_FAULT, Kind.HARMLESS_SHIFT):
         return None if assessment.diagnosis.kind is incident.kind else snapshot.event_time
     return None
+
+
+def _healthy_since(assessment: Assessment, incident: Incident) -> float | None:
+    """Where a new champion's blocks never showed the fault: the start of the first sound one after the onset."""
+    sound = (b.start_s for b in assessment.blocks if b.start_s > incident.since and b.judged and not b.faulty)
+    return next(sound, None)
 
 
 def _close(incident: Incident, until: float) -> Move:
@@ -131,7 +138,11 @@ def _close(incident: Incident, until: float) -> Move:
     if incident.severity is not Severity.MINOR:
         what = f"{incident.kind.value}{' in ' + ', '.join(incident.features) if incident.features else ''}"
         actions.append(
-            Alert(Severity.MINOR, f"{what} ended at {iso(until)}", f"It lasted from {iso(incident.since)} to {iso(until)}.")
+            Alert(
+                Severity.MINOR,
+                f"{what} ended at {iso(until)}",
+                f"It lasted from {iso(incident.since)} to {iso(until)}.",
+            )
         )
     reason = Reason("IncidentEnded", f"{incident.text.rstrip('.')}: no longer seen since {iso(until)}")
     return Move(tuple(actions), (reason,), cause=incident.decision, again=True)

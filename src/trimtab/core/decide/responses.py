@@ -71,7 +71,9 @@ def retrain_on_schedule(policy: Policy, status: Status, snapshot: Snapshot, now:
 
 
 def _may_train(policy: Policy, status: Status, now: float) -> bool:
-    """Never twice at once, never during a rollout or on broken data, not too soon after the last, and within the budget."""
+    """Never twice at once, never during a rollout or on broken data, not too soon after the last, and within the
+    budget.
+    """
     if status.training is not None or status.rollout is not None or status.waiting is not None:
         return False
     if any(incident.quarantines for incident in status.open_incidents):
@@ -104,7 +106,7 @@ def _train(policy: Policy, status: Status, now: float, trigger: str, reason: Rea
     failures = _failures_in_a_row(status)
     if policy.mode is Mode.AUTOMATIC and failures < policy.retrain.breaker:
         return Move((action,), (reason,), cause)
-    reasons = (reason,)
+    reasons: tuple[Reason, ...] = (reason,)
     if failures >= policy.retrain.breaker:
         text = f"the last {failures} training runs gave no deployable version"
         reasons = (reason, Reason("CircuitBreaker", text, failures, policy.retrain.breaker))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from trimtab.core.decide.actions import (
@@ -52,7 +51,7 @@ def judge_rollout(policy: Policy, status: Status, snapshot: Snapshot, now: float
         return _switch(rollout, snapshot)
     if analysis.verdict is Verdict.SUCCESSFUL:
         return _advance(status, rollout, analysis)
-    if now - rollout.started_at >= rollout.plan.longest_s:
+    if analysis.longest_reached:
         return _too_long(rollout, analysis, now)
     return None
 
@@ -97,7 +96,7 @@ def _ask_to_promote(status: Status, rollout: Rollout, analysis: Analysis) -> Mov
 
 
 def _too_long(rollout: Rollout, analysis: Analysis, now: float) -> Move:
-    took = now - rollout.started_at
+    took = now - rollout.step_started_at
     text = f"no verdict after {duration_text(took)}, at most {duration_text(rollout.plan.longest_s)}"
     reasons = (Reason("RolloutTooLong", text, took, rollout.plan.longest_s), *analysis.reasons)
     if rollout.plan.on_longest == "promote":
@@ -140,7 +139,9 @@ def deploy_waiting(policy: Policy, status: Status, snapshot: Snapshot, now: floa
     cause = status.recorded_by.get(version)
     if status.champion is None:
         return Move(
-            (DeployFirst(version),), (Reason("FirstVersion", f"version {version} is the first that passed its gates"),), cause
+            (DeployFirst(version),),
+            (Reason("FirstVersion", f"version {version} is the first that passed its gates"),),
+            cause,
         )
     if version in status.barred or status.watch is not None or policy.mode is Mode.OBSERVE:
         return None
@@ -169,11 +170,6 @@ def start_rollout(status: Status, version: int, plan: RolloutPlan, by: str) -> t
     return start, EnterStep(name, SHADOW_STEP, 0)
 
 
-def with_strategy(plan: RolloutPlan, strategy: str) -> RolloutPlan:
-    """The project's plan with another strategy."""
-    return replace(plan, strategy=strategy)
-
-
 def figures(analysis: Analysis) -> dict[str, Any]:
     """An analysis as plain figures for the record."""
     return {
@@ -190,4 +186,5 @@ def figures(analysis: Analysis) -> dict[str, Any]:
             for metric in analysis.metrics
         ],
         "missing": list(analysis.missing),
+        "ready_at_s": analysis.ready_at_s,
     }

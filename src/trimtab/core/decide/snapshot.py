@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from trimtab.core.diagnosis.assess import Assessment
+from trimtab.core.diagnosis.result import Assessment
 from trimtab.core.domain.gate import VersionRecord
 from trimtab.core.rollout.facts import RolloutFacts
 

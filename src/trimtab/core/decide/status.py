@@ -198,7 +198,10 @@ def check_invariants(status: Status) -> None:
     if status.rollout is not None:
         serving.add(status.rollout.version)
         if status.rollout.champion != status.champion:
-            raise InvariantError(f"rollout {status.rollout.id} compares with {status.rollout.champion}, but champion is {status.champion}")
+            raise InvariantError(
+                f"rollout {status.rollout.id} compares with {status.rollout.champion}, "
+                f"but champion is {status.champion}"
+            )
         if status.rollout.version == status.champion:
             raise InvariantError(f"version {status.champion} would be champion and challenger")
     for version in serving:
@@ -206,7 +209,9 @@ def check_invariants(status: Status) -> None:
         if record is None:
             raise InvariantError(f"version {version} would serve and was never registered")
         if not record.deployable:
-            raise InvariantError(f"version {version} would serve, but its gates say {record.verdict} and nobody overrode them")
+            raise InvariantError(
+                f"version {version} would serve, but its gates say {record.verdict} and nobody overrode them"
+            )
     if status.rollout is not None and status.watch is not None:
         raise InvariantError("a watch and a rollout at once: two comparisons would share the traffic")
     routes_of(status)
@@ -230,7 +235,9 @@ def _record_version(status: Status, action: act.RecordVersion, seq: int, at: flo
 
 def _override(status: Status, action: act.OverrideGates, seq: int, at: float) -> Status:
     record = replace(status.versions[action.version], overridden_by=action.by)
-    return replace(status, versions={**status.versions, action.version: record}, barred=status.barred - {action.version})
+    return replace(
+        status, versions={**status.versions, action.version: record}, barred=status.barred - {action.version}
+    )
 
 
 def _start_training(status: Status, action: act.StartTraining, seq: int, at: float) -> Status:
@@ -260,7 +267,14 @@ def _start_rollout(status: Status, action: act.StartRollout, seq: int, at: float
     if status.rollout is not None:
         raise InvariantError(f"rollout {status.rollout.id} is under way")
     rollout = Rollout(
-        action.rollout, action.version, action.champion, action.plan, at, status.generation, step_started_at=at, decision=seq
+        action.rollout,
+        action.version,
+        action.champion,
+        action.plan,
+        at,
+        status.generation,
+        step_started_at=at,
+        decision=seq,
     )
     waiting = None if status.waiting == action.version else status.waiting
     return replace(status, rollout=rollout, watch=None, waiting=waiting, salt=action.rollout)

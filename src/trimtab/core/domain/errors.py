@@ -1,16 +1,16 @@
 """The one tree of exceptions. The type says whose fault it is; the edge turns it into an exit code or a status code.
 
-    TrimtabError
-    ├── UserError                 the caller can mend it                       exit 2, HTTP 4xx
-    │   ├── ConfigError           trimtab.yaml: all problems at once, each with its place
-    │   ├── DataError             a table, a column, a row, a label
-    │   ├── EstimatorError        the user's own estimator code cannot be imported or called
-    │   ├── NotFoundError         a version, rollout, decision or file that is not there
-    │   └── RefusedError          a command that is not legal now (state, role and reason are named)
-    ├── ExternalError             a thing outside failed: disk, registry, server   exit 1, HTTP 503
-    │   └── IntegrityError        content does not match its recorded hash
-    ├── ConflictError             somebody else appended to the journal first: look again
-    └── InvariantError            our own defect; nothing was changed               exit 1
+TrimtabError
+├── UserError                 the caller can mend it                       exit 2, HTTP 4xx
+│   ├── ConfigError           trimtab.yaml: all problems at once, each with its place
+│   ├── DataError             a table, a column, a row, a label
+│   ├── EstimatorError        the user's own estimator code cannot be imported or called
+│   ├── NotFoundError         a version, rollout, decision or file that is not there
+│   └── RefusedError          a command that is not legal now (state, role and reason are named)
+├── ExternalError             a thing outside failed: disk, registry, server   exit 1, HTTP 503
+│   └── IntegrityError        content does not match its recorded hash
+├── ConflictError             somebody else appended to the journal first: look again
+└── InvariantError            our own defect; nothing was changed               exit 1
 """
 
 from __future__ import annotations

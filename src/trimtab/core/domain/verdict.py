@@ -29,7 +29,9 @@ class Reason:
     """One piece of evidence: a stable code, words for people, and the figures."""
 
     code: str
-    """CamelCase and stable, e.g. ``MissingFlood``, ``GateFailed``, ``LossWorse``; each is explained in docs/reasons.md."""
+    """CamelCase and stable, e.g. ``MissingFlood``, ``GateFailed``, ``LossWorse``; each is explained in
+    docs/reasons.md.
+    """
     text: str
     """Value, comparison and limit in words: ``error rate 6.1 % > 5 % (305 of 5,000)``."""
     value: float | None = None
@@ -37,7 +39,8 @@ class Reason:
 
 
 def combine(verdicts: list[Verdict]) -> Verdict:
-    """The verdict of a whole from its parts: failed beats error beats inconclusive beats successful; nothing is inconclusive.
+    """The verdict of a whole from its parts: failed beats error beats inconclusive beats successful; nothing is
+    inconclusive.
 
     >>> combine([Verdict.SUCCESSFUL, Verdict.INCONCLUSIVE])
     <Verdict.INCONCLUSIVE: 'inconclusive'>
