@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +36,7 @@ def load(directory: Path, digest: str | None = None) -> Model:
     """
     found = verify(directory, digest)
     signature = read_signature(directory)
-    model = _opener(signature, directory)(directory, signature, found)
+    model = open_model(directory, signature, found)
     prove(model, read_example(directory), str(directory))
     return model
 
@@ -70,7 +71,7 @@ def example_columns(signature: Signature, rows: Sequence[dict[str, ClassValue | 
     columns: dict[str, npt.NDArray[np.generic]] = {}
     for spec in signature.inputs:
         values = [row[spec.name] for row in rows]
-        column: npt.NDArray[np.generic] = np.empty(len(values), dtype=object)
+        column: npt.NDArray[Any] = np.empty(len(values), dtype=object)
         column[:] = values
         columns[spec.name] = column if spec.type == "string" else column.astype(np.float64)
     return columns
@@ -108,18 +109,19 @@ def _words(answer: Row | ExampleOutput) -> str:
     return f"{answer.prediction}{scores}"
 
 
-def _opener(signature: Signature, directory: Path) -> Callable[[Path, Signature, str], Model]:
+def open_model(directory: Path, signature: Signature, digest: str) -> Model:
+    """Load the files that the signature's runtime names, without verifying or proving them: ``load`` does both."""
     name = signature.runtime.name
     if name == "onnx":
         from trimtab.serving.runtimes.onnx import open_onnx
 
-        return open_onnx
+        return open_onnx(directory, signature, digest)
     if name == "treelite":
         from trimtab.serving.runtimes.treelite import open_treelite
 
-        return open_treelite
+        return open_treelite(directory, signature, digest)
     if name == "native":
         from trimtab.serving.runtimes.native import open_native
 
-        return open_native
+        return open_native(directory, signature, digest)
     raise ExternalError(f"{directory} asks for runtime '{name}'; this version of Trimtab has onnx, treelite, native")
