@@ -50,7 +50,7 @@ def _one_line(text: str) -> str:
 
 def _head(name: str, files: str, look: Look, found: Guess) -> list[str]:
     seen = f"{look.rows:,} rows, {len(look.columns)} columns"
-    notes = [f"# Note: {_one_line(note)}." for note in found.notes]
+    notes = [f"# Note: {_one_line(note)}" for note in found.notes]
     return [
         "# One endpoint: its model, its data, and how it is kept healthy.",
         f"# Written by 'trimtab init' after a look at {_one_line(files)} ({seen}).",

@@ -140,7 +140,7 @@ def event_time(look: Look, target: str, named: str | None) -> Noted:
     why = _span(best)
     others = ", ".join(c.name for c in usable if c is not best and _names_event(c))
     if others:
-        why += f"; or {others}? it is when the prediction is made"
+        why += f"; when the prediction is made, not {others}?"
     return Noted(best.name, why)
 
 

@@ -40,13 +40,22 @@ def encode(column: pa.ChunkedArray) -> NDArray[np.int64]:
         present = values[~missing]
         if not len(present):
             return np.zeros(len(values), np.int64)
-        edges = np.unique(np.quantile(present, np.linspace(0, 1, BINS + 1)[1:-1]))
+        edges = _edges(present)
         codes = np.searchsorted(edges, values, side="right").astype(np.int64)
         return np.where(missing, len(edges) + 1, codes)
     encoded = column.combine_chunks()
     if not pa.types.is_dictionary(kind):
         encoded = encoded.dictionary_encode()
     return np.asarray(pc.fill_null(encoded.indices.cast(pa.int64()), len(encoded.dictionary)))
+
+
+def _edges(values: Floats) -> Floats:
+    """Where bins begin: quantiles of the rows and of the different values, so that rare values get bins of their own."""
+    distinct = np.unique(values)
+    if len(distinct) <= 2 * BINS:
+        return distinct[1:]
+    inner = np.linspace(0, 1, BINS + 1)[1:-1]
+    return np.unique(np.concatenate([np.quantile(values, inner), np.quantile(distinct, inner)]))
 
 
 def told(codes: NDArray[np.int64], target: Floats) -> Floats:

@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from trimtab.core.domain.errors import UserError
+from trimtab.core.domain.times import parse_duration
+
 Path = tuple[str | int, ...]
 Written = Mapping[str, Any]
 
@@ -134,9 +137,23 @@ def _rollout(written: Written) -> Iterator[Finding]:
     for field in _UNUSED_IN.get(strategy, ()) if isinstance(strategy, str) else ():
         if field in rollout:
             yield Finding(("rollout", field), f"has no effect with strategy '{strategy}'")
+    bake, longest = _duration(rollout.get("bake", "1h")), _duration(rollout.get("longest", "14d"))
+    if bake is not None and longest is not None and longest < bake:
+        at = "longest" if "longest" in rollout else "bake"
+        yield Finding(("rollout", at), "the whole rollout ('longest') may not be shorter than one step ('bake')")
     steps = rollout.get("steps")
     if isinstance(steps, (list, tuple)) and all(type(step) is int for step in steps):
         yield from _steps(list(steps))
+
+
+def _duration(value: Any) -> float | None:
+    """Seconds, or None for what is no duration (that is reported where types are checked)."""
+    if isinstance(value, str):
+        try:
+            return parse_duration(value)
+        except UserError:
+            return None
+    return float(value) if isinstance(value, (int, float)) else None
 
 
 def _steps(steps: list[int]) -> Iterator[Finding]:

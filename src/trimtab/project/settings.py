@@ -142,6 +142,11 @@ class Guardrails(Section):
     """Largest share of requests answered with an error."""
     p95_ms: float = Field(default=200.0, gt=0)
     """Most milliseconds for 95 % of answers."""
+    invalid_rate: Share = 0.01
+    """Largest share of the challenger's outputs that are no answer: not finite, not a class, scores that do not sum to
+    one."""
+    rate_margin: float = Field(default=0.005, ge=0, lt=1)
+    """Rise of a rate of bad answers over the champion's that is tolerated (0.005: half a percent of the requests)."""
 
 
 class Rollout(Section):
@@ -155,23 +160,23 @@ class Rollout(Section):
     """Percent of the entities at each step of a canary, growing, the last 100."""
     bake: Duration = HOUR_S
     """Least time at each step (and in the shadow), by the project's clock."""
-    requests_min: int = Field(default=200, ge=0)
+    requests_min: int = Field(default=100, ge=0)
     """Fewest requests answered by the challenger at a step before it may advance."""
-    labels_min: int = Field(default=500, ge=0)
-    """Fewest labelled rows of the comparison before the last step is taken. `0` where labels come too late to wait for:
-    then only errors, latency and invalid answers are judged."""
+    labels_min: int = Field(default=200, ge=0)
+    """Fewest labelled rows of the comparison, over the whole rollout, before the challenger may advance. `0` where labels
+    come too late to wait for: then only errors, latency and invalid answers are judged."""
     paired: bool = True
     """During a canary both versions score every request, so that they are compared on the same rows: needs 3 to 40
     times fewer labels than comparing the two halves of the traffic, and costs a second scoring."""
     alpha: Share = 0.05
     """Chance that a harmless challenger is ever called harmful in a rollout, however often it is looked at."""
-    margin: float = Field(default=0.02, gt=0)
-    """What still counts as 'not worse': difference of the mean loss (Brier score; for regression a share of the
-    champion's mean absolute error), and of the rate of bad answers."""
+    margin: float = Field(default=0.01, gt=0)
+    """How much worse the challenger's mean loss may be and still count as 'not worse', in units of the loss (Brier
+    score; for regression the error, scaled by its spread). Smaller needs more labels."""
     longest: Duration = 14 * DAY_S
-    """Longest time of a whole rollout without a verdict."""
-    on_longest: Literal["pause", "abort", "promote"] = "pause"
-    """What happens then: `pause` asks a person, since no evidence is not success."""
+    """Longest time of a whole rollout without a verdict; at least `bake`."""
+    on_longest: Literal["ask", "abort", "promote"] = "ask"
+    """What happens then: `ask` pauses and asks a person, since no evidence is not success."""
     guardrails: Guardrails = Guardrails()
     """See below."""
     watch: Duration = DAY_S
@@ -190,9 +195,9 @@ class Monitoring(Section):
     a week), or every night is an alarm."""
     alpha: Share = 0.01
     """Chance of a false drift alarm per block, over all features together."""
-    tolerance: float = Field(default=0.05, ge=0)
-    """Share by which the loss may grow over the champion's baseline without being called harm."""
-    rows_min: int = Field(default=200, ge=1)
+    tolerance: float = Field(default=0.02, ge=0)
+    """Relative rise of the loss over the champion's baseline that is nobody's concern (0.02: 2 %)."""
+    rows_min: int = Field(default=50, ge=1)
     """Fewest rows of a block that is judged; smaller ones wait and are added to the next."""
 
 
