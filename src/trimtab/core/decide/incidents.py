@@ -129,7 +129,7 @@ def _ended(incident: Incident, snapshot: Snapshot) -> float | None:
 
 def _healthy_since(assessment: Assessment, incident: Incident) -> float | None:
     """Where a new champion's blocks never showed the fault: the start of the first sound one after the onset."""
-    sound = (b.start_s for b in assessment.blocks if b.start_s > incident.since and b.judged and not b.faulty)
+    sound = (b.start_s for b in assessment.blocks if b.start_s > incident.since and b.rows and not b.faulty)
     return next(sound, None)
 
 
