@@ -45,7 +45,13 @@ def open_workspace(start: Path, clock: Clock | None = None) -> Workspace:
 def policy_of(project: Project) -> Policy:
     """The project file as the core sees it."""
     rollout, retraining = project.rollout, project.retraining
-    guardrails = Guardrails(error_rate_max=rollout.guardrails.error_rate, latency_p95_ms_max=rollout.guardrails.p95_ms)
+    limits = rollout.guardrails
+    guardrails = Guardrails(
+        error_rate_max=limits.error_rate,
+        latency_p95_ms_max=limits.p95_ms,
+        invalid_rate_max=limits.invalid_rate,
+        rate_margin=limits.rate_margin,
+    )
     plan = RolloutPlan(
         strategy=rollout.strategy,
         steps=rollout.steps,
@@ -55,7 +61,7 @@ def policy_of(project: Project) -> Policy:
         alpha=rollout.alpha,
         margin=rollout.margin,
         longest_s=rollout.longest,
-        on_longest="ask" if rollout.on_longest == "pause" else rollout.on_longest,
+        on_longest=rollout.on_longest,
         guardrails=guardrails,
         paired=rollout.paired,
         watch_s=rollout.watch,
@@ -65,6 +71,7 @@ def policy_of(project: Project) -> Policy:
         every_s=retraining.every if "schedule" in retraining.on else None,
         cooldown_s=retraining.cooldown,
         budget=retraining.budget,
+        breaker=retraining.breaker,
         strategy=retraining.strategy,
         window_s=retraining.window,
     )
@@ -158,8 +165,9 @@ class Workspace:
     @cached_property
     def notifier(self) -> Notifier:
         from trimtab.adapters.notify import AppriseNotifier, LogNotifier
+        from trimtab.project.environment import environment, notification_urls
 
-        urls = self.project.notification.urls
+        urls = notification_urls(self.project, environment(), self.project_file.name)
         return AppriseNotifier(urls) if urls else LogNotifier(self.state / "alerts.jsonl")
 
     @cached_property

@@ -50,7 +50,7 @@ def encode(column: pa.ChunkedArray) -> NDArray[np.int64]:
 
 
 def _edges(values: Floats) -> Floats:
-    """Where bins begin: quantiles of the rows and of the different values, so that rare values get bins of their own."""
+    """Where bins begin: quantiles of the rows and of the different values, so that rare values are not lumped in."""
     distinct = np.unique(values)
     if len(distinct) <= 2 * BINS:
         return distinct[1:]

@@ -163,8 +163,8 @@ class Rollout(Section):
     requests_min: int = Field(default=100, ge=0)
     """Fewest requests answered by the challenger at a step before it may advance."""
     labels_min: int = Field(default=200, ge=0)
-    """Fewest labelled rows of the comparison, over the whole rollout, before the challenger may advance. `0` where labels
-    come too late to wait for: then only errors, latency and invalid answers are judged."""
+    """Fewest labelled rows of the comparison, over the whole rollout, before the challenger may advance. `0` where
+    labels come too late to wait for: then only errors, latency and invalid answers are judged."""
     paired: bool = True
     """During a canary both versions score every request, so that they are compared on the same rows: needs 3 to 40
     times fewer labels than comparing the two halves of the traffic, and costs a second scoring."""
