@@ -1,0 +1,29 @@
+"""Trimtab keeps a machine-learning model healthy after it is deployed.
+
+Names are imported when they are first used, so that ``import trimtab`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trimtab.stats import MeanTest, QuantileTest, RateTest
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "MeanTest": "trimtab.stats",
+    "QuantileTest": "trimtab.stats",
+    "RateTest": "trimtab.stats",
+}
+
+__all__ = ["MeanTest", "QuantileTest", "RateTest", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'trimtab' has no attribute '{name}'")
+    return getattr(import_module(home), name)
