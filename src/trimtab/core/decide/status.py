@@ -156,16 +156,16 @@ def routes_of(status: Status) -> Routes | None:
     rollout, watch = status.rollout, status.watch
     split: tuple[Share, ...] = (Share(status.champion, 100),)
     shadow: tuple[int, ...] = ()
-    arms = {str(status.champion): "champion"}
+    arms = {status.champion: "champion"}
     if rollout is not None:
-        arms[str(rollout.version)] = "challenger"
+        arms[rollout.version] = "challenger"
         if rollout.weight > 0:
             split = (Share(status.champion, 100 - rollout.weight), Share(rollout.version, rollout.weight))
             shadow = (status.champion, rollout.version) if rollout.plan.paired else ()
         else:
             shadow = (rollout.version,)
     elif watch is not None:
-        arms[str(watch.predecessor)] = "challenger"
+        arms[watch.predecessor] = "challenger"
         shadow = (watch.predecessor,)
     return Routes(generation=status.generation, salt=status.salt, split=split, shadow=shadow, arms=arms)
 

@@ -31,7 +31,7 @@ class Routes:
     """First the champion, then the challenger. Entities fill the challenger's share from the low end of the hash,
     so who was in stays in as the share grows."""
     shadow: tuple[int, ...] = ()
-    arms: dict[str, str] = field(default_factory=dict)
+    arms: dict[int, str] = field(default_factory=dict)
     """``champion`` or ``challenger`` for each version in ``split`` and ``shadow``."""
 
     def __post_init__(self) -> None:
