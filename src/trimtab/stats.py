@@ -8,6 +8,7 @@ Each may be looked at as often as one likes; docs/statistics.md says what is cla
 """
 
 from trimtab.core.stats.mean import MeanTest
+from trimtab.core.stats.quantile import QuantileTest
 from trimtab.core.stats.rate import RateTest
 
-__all__ = ["MeanTest", "RateTest"]
+__all__ = ["MeanTest", "QuantileTest", "RateTest"]

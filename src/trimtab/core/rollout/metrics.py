@@ -10,7 +10,7 @@ from typing import Literal
 from trimtab.core.domain.verdict import Reason, Verdict
 from trimtab.core.rollout.facts import ArmCounts, Look
 from trimtab.core.rollout.plan import RolloutPlan
-from trimtab.core.stats.bets import MeanBets, lower_bound
+from trimtab.core.stats.bets import MeanBets
 from trimtab.core.stats.mean import MeanTest
 from trimtab.core.stats.rate import RateTest
 
@@ -96,19 +96,18 @@ def rate_metric(name: str, looks: Sequence[Look], bad: Count, alpha: float, marg
 def limit_metric(name: str, looks: Sequence[Look], bad: Count, limit: float, alpha: float, what: str) -> MetricResult:
     """Is a rate of the challenger surely above an absolute limit? A mean test of one arm, by betting against the
     limit."""
-    over, under = MeanBets(), MeanBets()
+    bets = MeanBets()
     e_top = -math.inf
     events = rows = 0
     for look in looks:
         hits, total = bad(look.challenger), look.challenger.requests
         if total:
-            over.update_counts(1.0, hits, total)
-            under.update_counts(-1.0, hits, total)
+            bets.update_counts(hits, total)
             events, rows = events + hits, rows + total
-            e_top = max(e_top, over.log_evidence(limit))
+            e_top = max(e_top, bets.log_above(limit))
     threshold = -math.log(alpha)
     failed = e_top >= threshold
-    interval = (max(0.0, lower_bound(over, threshold)), min(1.0, -lower_bound(under, threshold))) if rows else None
+    interval = (max(0.0, bets.lower_bound(threshold)), bets.upper_bound(threshold)) if rows else None
     holds = interval is not None and interval[1] <= limit
     sign = ">" if failed else "<=" if holds else "against"
     text = (

@@ -23,7 +23,7 @@ tests", 2024).
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
@@ -33,139 +33,150 @@ STAKES: Floats = np.array(
     [0.98, 0.8, 0.6, 0.45, 0.33, 0.24, 0.17, 0.12, 0.085, 0.06, 0.04, 0.025, 0.015, 0.008, 0.004, 0.002]
 )
 """The grid of k: near 1 for rare, large differences; small for slight ones that need many rows."""
+_LOG_WEIGHTS: Floats = np.full(STAKES.size, -math.log(STAKES.size))
 _CENTRES: Floats = np.array([0.003, 0.03, 0.15, 0.4, 0.7])
 _SLACK = 0.02
 
+Weighted = tuple[Floats, Floats]
+"""Values in [0, 1] and how often each occurs, both of shape (n,): 0/1 outcomes cost two terms however many rows
+they are."""
 
-def _log_weights(count: int) -> Floats:
-    return np.full(count, -math.log(count))
 
+class Bets:
+    """Evidence on a mean in [-1, 1], from both sides. Row 0 of the state bets that it is high, row 1 that it is low."""
 
-class MeanBets:
-    """Evidence that the mean of values in [-1, 1] lies above any given m. State: a count and one number per stake."""
-
-    __slots__ = ("_log_wealth", "n")
+    __slots__ = ("_log_wealth", "_rows")
 
     def __init__(self) -> None:
-        self.n = 0
-        self._log_wealth = np.zeros(STAKES.size)
+        self._rows = np.zeros((2, STAKES.size))
+        self._log_wealth = np.zeros((2, STAKES.size))
+
+    def log_above(self, mean: float) -> float:
+        """Log e-value against 'the mean is at most ``mean``'."""
+        return log_mix(self._against(0, mean), _LOG_WEIGHTS)
+
+    def log_below(self, mean: float) -> float:
+        """Log e-value against 'the mean is at least ``mean``'."""
+        return log_mix(self._against(1, -mean), _LOG_WEIGHTS)
+
+    def _against(self, side: int, mean: float) -> Floats:
+        return np.asarray(self._log_wealth[side] - self._rows[side] * np.log1p(STAKES * mean), dtype=np.float64)
+
+    def lower_bound(self, log_threshold: float) -> float:
+        """The largest mean that ``log_above`` excludes, to 1e-6; -1 where it excludes none."""
+        return _largest_excluded(self.log_above, log_threshold)
+
+    def upper_bound(self, log_threshold: float) -> float:
+        """The smallest mean that ``log_below`` excludes, to 1e-6; 1 where it excludes none."""
+        return -_largest_excluded(lambda mean: self.log_below(-mean), log_threshold)
+
+    def rows_forecast(self, mean: float, log_threshold: float) -> int | None:
+        """Rows in all until 'the mean is below ``mean``' is shown if rows go on as so far; None where it does not
+        grow."""
+        rows = float(self._rows[1].max())
+        growth = float(self._against(1, -mean).max()) / rows if rows else 0.0
+        return math.ceil((log_threshold + math.log(STAKES.size)) / growth) if growth > 0 else None
+
+    def to_list(self) -> list[list[list[float]]]:
+        """The state as plain numbers."""
+        return [self._rows.tolist(), self._log_wealth.tolist()]
+
+    def restore(self, state: list[list[list[float]]]) -> None:
+        """Take over a state that ``to_list`` gave."""
+        self._rows = np.array(state[0], dtype=np.float64)
+        self._log_wealth = np.array(state[1], dtype=np.float64)
+
+
+class MeanBets(Bets):
+    """Bets on the mean of one sample of values in [-1, 1]."""
+
+    __slots__ = ()
 
     def update(self, values: Floats) -> None:
         """Add values, shape (n,), each within [-1, 1]."""
-        self.n += values.size
-        self._log_wealth += np.log1p(STAKES[:, None] * values[None, :]).sum(axis=1)
+        self._rows += values.size
+        stakes = STAKES[:, None] * values[None, :]
+        self._log_wealth[0] += np.log1p(stakes).sum(axis=1)
+        self._log_wealth[1] += np.log1p(-stakes).sum(axis=1)
 
-    def update_counts(self, value: float, hits: int, rows: int) -> None:
-        """Add ``rows`` values of which ``hits`` are ``value`` (-1 to 1) and the others 0."""
-        self.n += rows
-        self._log_wealth += hits * np.log1p(STAKES * value)
-
-    def log_evidence(self, mean: float) -> float:
-        """Log e-value against 'the mean is at most ``mean``' (-1 <= mean <= 1)."""
-        return log_mix(self._log_wealth - self.n * np.log1p(STAKES * mean), _log_weights(STAKES.size))
-
-    def rows_forecast(self, mean: float, log_threshold: float) -> float | None:
-        """Rows in all until the evidence reaches the threshold if rows go on as so far; None where it does not grow."""
-        return _forecast(self._log_wealth - self.n * np.log1p(STAKES * mean), self.n, log_threshold)
-
-    def to_list(self) -> list[float]:
-        return [float(self.n), *self._log_wealth.tolist()]
-
-    @classmethod
-    def from_list(cls, state: list[float]) -> MeanBets:
-        bets = cls()
-        bets.n = int(state[0])
-        bets._log_wealth = np.array(state[1:], dtype=np.float64)
-        return bets
+    def update_counts(self, hits: int, rows: int) -> None:
+        """Add ``rows`` values of which ``hits`` are 1 and the others 0."""
+        self._rows += rows
+        self._log_wealth[0] += hits * np.log1p(STAKES)
+        self._log_wealth[1] += hits * np.log1p(-STAKES)
 
 
-class ArmBets:
-    """Evidence that the mean of one arm exceeds that of the other by more than any given difference.
+class ArmBets(Bets):
+    """Bets on the difference of two arms' means (challenger - champion); values are in [0, 1]."""
 
-    Values are in [0, 1] and come with counts, so that 0/1 outcomes cost two terms however many rows they are.
-    """
-
-    __slots__ = ("_log_wealth", "_rows", "_seen")
+    __slots__ = ("_seen",)
 
     def __init__(self) -> None:
-        self._rows = np.zeros(STAKES.size)
-        self._log_wealth = np.zeros(STAKES.size)
+        super().__init__()
         self._seen = (0.0, 0.0)  # (rows, sum) of both arms so far: the level that the next look is centred on
 
-    def update(self, high: tuple[Floats, Floats], low: tuple[Floats, Floats]) -> None:
-        """Add a look: (values, counts) of the arm that is suspected to be higher, and of the other. Neither may be
-        empty."""
-        n1, n0 = float(high[1].sum()), float(low[1].sum())
+    def update(self, champion: Weighted, challenger: Weighted) -> None:
+        """Add a look; neither arm may be empty."""
+        n0, n1 = float(champion[1].sum()), float(challenger[1].sum())
         rows, total = self._seen
-        centres = _CENTRES if rows == 0 else np.array([(total + 0.5) / (rows + 1.0)])
-        gains = np.stack([_look_gains(float(centre), high, low) for centre in centres])
-        counts = np.isfinite(gains).sum(axis=0)
-        fair = counts > 0
-        top = np.where(fair, gains.max(axis=0), 0.0)
-        mixed = top + np.log(np.exp(gains - top).sum(axis=0), where=fair, out=np.zeros(STAKES.size))
-        self._log_wealth += np.where(fair, mixed - np.log(np.maximum(counts, 1)), 0.0)
-        self._rows += np.where(fair, n1 + n0, 0.0)
-        self._seen = (rows + n1 + n0, total + float(high[0] @ high[1]) + float(low[0] @ low[1]))
+        if rows == 0:
+            every = np.stack([_look_gains(float(centre), champion, challenger) for centre in _CENTRES])
+            top = every.max(axis=0)
+            count = np.maximum(np.isfinite(every).sum(axis=0), 1)
+            base = np.where(np.isfinite(top), top, 0.0)
+            gains = top + np.log(np.maximum(np.exp(every - base).sum(axis=0), 1e-300) / count)
+        else:
+            gains = _look_gains((total + 0.5) / (rows + 1.0), champion, challenger)
+        fair = np.isfinite(gains)
+        self._log_wealth += np.where(fair, gains, 0.0)
+        self._rows += fair * (n0 + n1)
+        self._seen = (rows + n0 + n1, total + float(champion[0] @ champion[1]) + float(challenger[0] @ challenger[1]))
 
-    def _against(self, difference: float) -> Floats:
-        return np.asarray(self._log_wealth - self._rows * np.log1p(STAKES * difference), dtype=np.float64)
+    def to_list(self) -> list[list[list[float]]]:
+        return [*super().to_list(), [list(self._seen)]]
 
-    def log_evidence(self, difference: float) -> float:
-        """Log e-value against 'high minus low is at most ``difference``' (-1 <= difference <= 1)."""
-        return log_mix(self._against(difference), _log_weights(STAKES.size))
-
-    def rows_forecast(self, difference: float, log_threshold: float) -> float | None:
-        """As ``MeanBets.rows_forecast``; rows of both arms."""
-        return _forecast(self._against(difference), self._seen[0], log_threshold)
-
-    def to_list(self) -> list[list[float]]:
-        return [self._rows.tolist(), self._log_wealth.tolist(), list(self._seen)]
-
-    @classmethod
-    def from_list(cls, state: list[list[float]]) -> ArmBets:
-        bets = cls()
-        bets._rows = np.array(state[0], dtype=np.float64)
-        bets._log_wealth = np.array(state[1], dtype=np.float64)
-        bets._seen = (float(state[2][0]), float(state[2][1]))
-        return bets
+    def restore(self, state: list[list[list[float]]]) -> None:
+        super().restore(state)
+        self._seen = (float(state[2][0][0]), float(state[2][0][1]))
 
 
-def _look_gains(centre: float, high: tuple[Floats, Floats], low: tuple[Floats, Floats]) -> Floats:
-    """Log gain of one look for each stake, without its n log(1 + k d); -inf where no fair bet of that size fits the
-    shares."""
-    n1, n0 = float(high[1].sum()), float(low[1].sum())
+def _look_gains(centre: float, champion: Weighted, challenger: Weighted) -> Floats:
+    """Log gain of one look without its n log(1 + k d), shape (2, stakes); -inf where no fair bet of that size fits
+    the shares.
+
+    Row 0 takes the challenger as the arm that is high, row 1 the champion.
+    """
+    n0, n1 = float(champion[1].sum()), float(challenger[1].sum())
     n = n0 + n1
+    high_rows, low_rows = np.array([[n1], [n0]]), np.array([[n0], [n1]])
     whole = 1.0 / STAKES
-    u0 = n0 * whole / n + centre
-    u1 = whole - u0
-    fair = (u0 >= 1.0 + _SLACK) & (u1 >= _SLACK)
-    u0, u1 = np.where(fair, u0, 2.0), np.where(fair, u1, 1.0)
-    numerator = np.log1p(high[0] / u1[:, None]) @ high[1] + np.log1p(-low[0] / u0[:, None]) @ low[1]
-    ceiling = n * np.log(1.0 / u0 + 1.0 / u1) + n1 * np.log(n1 * u0 / n) + n0 * np.log(n0 * u1 / n)
+    low = whole * low_rows / n + centre
+    high = whole - low
+    fair = (low >= 1.0 + _SLACK) & (high >= _SLACK)
+    low, high = np.where(fair, low, 2.0), np.where(fair, high, 1.0)
+    up, down = 1.0 / high, -1.0 / low
+    numerator = np.stack(
+        [
+            _log_product(up[0], challenger) + _log_product(down[0], champion),
+            _log_product(up[1], champion) + _log_product(down[1], challenger),
+        ]
+    )
+    ceiling = n * np.log(up - down) + high_rows * np.log(high_rows * low / n) + low_rows * np.log(low_rows * high / n)
     return np.where(fair, numerator - ceiling, -np.inf)
 
 
-def _forecast(log_wealth: Floats, rows: float, log_threshold: float) -> float | None:
-    if rows == 0:
-        return None
-    growth = float(log_wealth.max()) / rows
-    return (log_threshold + math.log(STAKES.size)) / growth if growth > 0 else None
+def _log_product(stakes: Floats, arm: Weighted) -> Floats:
+    return np.asarray(np.log1p(np.multiply.outer(stakes, arm[0])) @ arm[1], dtype=np.float64)
 
 
-def lower_bound(bets: MeanBets | ArmBets, log_threshold: float) -> float:
-    """The largest m in [-1, 1] that the evidence excludes from below: a lower confidence bound, to 1e-6."""
-    if bets.log_evidence(-1.0) < log_threshold:
-        return -1.0
+def _largest_excluded(log_evidence: Callable[[float], float], log_threshold: float) -> float:
     low, high = -1.0, 1.0
+    if log_evidence(low) < log_threshold:
+        return low
     while high - low > 1e-6:
         middle = (low + high) / 2
-        if bets.log_evidence(middle) >= log_threshold:
+        if log_evidence(middle) >= log_threshold:
             low = middle
         else:
             high = middle
     return low
-
-
-def state_list(bets: MeanBets | ArmBets) -> list[Any]:
-    """The serialisable state."""
-    return list(bets.to_list())

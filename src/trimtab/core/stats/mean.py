@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trimtab.core.stats.bets import ArmBets, MeanBets, lower_bound
+from trimtab.core.stats.bets import ArmBets, MeanBets
 from trimtab.core.stats.sequential import (
     Answer,
     Floats,
@@ -73,10 +73,9 @@ class MeanTest:
         self.lower, self.upper, self.paired = float(lower), float(upper), bool(paired)
         self.champion_rows = self.challenger_rows = 0
         self._champion_sum = self._challenger_sum = 0.0
-        self._worse: MeanBets | ArmBets = MeanBets() if paired else ArmBets()
-        self._better: MeanBets | ArmBets = MeanBets() if paired else ArmBets()
+        self._bets: MeanBets | ArmBets = MeanBets() if paired else ArmBets()
         self._waiting: tuple[Floats, Floats] = (np.empty(0), np.empty(0))
-        self._failed = False
+        self._verdict: Answer = "inconclusive"
 
     def update(self, champion: ArrayLike, challenger: ArrayLike) -> None:
         """Add the losses of one look: shape (n,) each, of the same rows in the same order when paired, any lengths
@@ -96,15 +95,13 @@ class MeanTest:
         self._champion_sum += float(base.sum())
         self._challenger_sum += float(other.sum())
         self._take(base, other)
-        if self._answer() == "failed":
-            self._failed = True
+        within = self._bets.log_below(self._scaled_margin)
+        self._verdict = decide(self.log_e_value, within, self.alpha, self._verdict == "failed")
 
     def _take(self, base: Floats, other: Floats) -> None:
         span = self.upper - self.lower
-        if isinstance(self._worse, MeanBets) and isinstance(self._better, MeanBets):
-            worse = (other - base) / span
-            self._worse.update(worse)
-            self._better.update(-worse)
+        if isinstance(self._bets, MeanBets):
+            self._bets.update((other - base) / span)
             return
         first = np.concatenate([self._waiting[0], (base - self.lower) / span])
         second = np.concatenate([self._waiting[1], (other - self.lower) / span])
@@ -112,19 +109,16 @@ class MeanTest:
             self._waiting = (first, second)
             return
         self._waiting = (np.empty(0), np.empty(0))
-        if isinstance(self._worse, ArmBets) and isinstance(self._better, ArmBets):
-            arms = (first, np.ones(first.size)), (second, np.ones(second.size))
-            self._worse.update(arms[1], arms[0])
-            self._better.update(arms[0], arms[1])
+        self._bets.update((first, np.ones(first.size)), (second, np.ones(second.size)))
 
-    def _answer(self) -> Answer:
-        within = self._better.log_evidence(-min(1.0, self.margin / (self.upper - self.lower)))
-        return decide(self.log_e_value, within, self.alpha, self._failed)
+    @property
+    def _scaled_margin(self) -> float:
+        return min(1.0, self.margin / (self.upper - self.lower))
 
     @property
     def log_e_value(self) -> float:
         """Natural log of ``e_value``."""
-        return self._worse.log_evidence(0.0)
+        return self._bets.log_above(0.0)
 
     @property
     def e_value(self) -> float:
@@ -135,13 +129,13 @@ class MeanTest:
     @property
     def verdict(self) -> Answer:
         """``failed`` | ``successful`` | ``inconclusive``. A failure that was once raised stays."""
-        return self._answer()
+        return self._verdict
 
     @property
     def interval(self) -> tuple[float, float]:
         """Anytime-valid 1 - alpha interval of challenger's mean loss minus champion's, in units of the loss."""
         threshold, span = math.log(2.0 / self.alpha), self.upper - self.lower
-        return span * lower_bound(self._worse, threshold), -span * lower_bound(self._better, threshold)
+        return span * self._bets.lower_bound(threshold), span * self._bets.upper_bound(threshold)
 
     @property
     def difference(self) -> float | None:
@@ -154,8 +148,7 @@ class MeanTest:
     def rows_forecast(self) -> int | None:
         """Rows (pairs; of both arms when unpaired) in all until ``successful`` if losses go on as so far; None
         where that is not in sight."""
-        rows = self._better.rows_forecast(-min(1.0, self.margin / (self.upper - self.lower)), -math.log(self.alpha))
-        return None if rows is None else math.ceil(rows)
+        return self._bets.rows_forecast(self._scaled_margin, -math.log(self.alpha))
 
     def to_dict(self) -> dict[str, Any]:
         """The whole state as plain JSON values."""
@@ -170,9 +163,8 @@ class MeanTest:
             "rows": [self.champion_rows, self.challenger_rows],
             "sums": [self._champion_sum, self._challenger_sum],
             "waiting": [side.tolist() for side in self._waiting],
-            "worse": list(self._worse.to_list()),
-            "better": list(self._better.to_list()),
-            "failed": self._failed,
+            "bets": self._bets.to_list(),
+            "verdict": self._verdict,
         }
 
     @classmethod
@@ -186,7 +178,6 @@ class MeanTest:
             np.array(state["waiting"][0], dtype=np.float64),
             np.array(state["waiting"][1], dtype=np.float64),
         )
-        kind = MeanBets if test.paired else ArmBets
-        test._worse, test._better = kind.from_list(state["worse"]), kind.from_list(state["better"])
-        test._failed = bool(state["failed"])
+        test._bets.restore(state["bets"])
+        test._verdict = state["verdict"]
         return test

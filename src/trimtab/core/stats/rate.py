@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab.core.stats.bets import ArmBets, lower_bound
+from trimtab.core.stats.bets import ArmBets
 from trimtab.core.stats.sequential import (
     Answer,
     Floats,
@@ -20,25 +20,27 @@ from trimtab.core.stats.sequential import (
     log_mix,
 )
 
-ODDS: Floats = np.array([1.15, 1.3, 1.5, 1.8, 2.2, 3.0, 8.0, 40.0])
+ODDS: Floats = np.array([1.1, 1.2, 1.4, 1.7, 2.4, 5.0, 20.0])
 """Odds ratios that the mixture bets on."""
-ODDS_WEIGHTS: Floats = np.array([0.15, 0.15, 0.16, 0.16, 0.16, 0.16, 0.04, 0.02])
-_STIRLING_FROM = 16
+ODDS_WEIGHTS: Floats = np.array([0.05, 0.10, 0.40, 0.10, 0.27, 0.05, 0.03])
+"""Most weight where a rollout's harm usually lies; any weights are exact, they only move the power about."""
+_OUTCOMES: Floats = np.array([1.0, 0.0])
+_TABLE: Floats = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1.0, 4096.0)))])
 
 
-def log_factorial(n: NDArray[np.int64] | Floats) -> Floats:
-    """Natural log of n! for whole n >= 0, any shape; relative error under 1e-13.
+def log_factorial(n: NDArray[np.int64]) -> Floats:
+    """Natural log of n! for whole n >= 0, any shape; relative error under 1e-13 (a table, then Stirling's series).
 
-    >>> bool(np.allclose(log_factorial(np.array([0, 5, 50])), [0.0, math.log(120), math.lgamma(51)]))
+    >>> bool(np.allclose(log_factorial(np.array([0, 5, 50000])), [0.0, math.log(120), math.lgamma(50001)], rtol=1e-13))
     True
     """
-    x = np.asarray(n, dtype=np.float64)
-    small = np.cumsum(np.log(np.maximum(np.arange(_STIRLING_FROM, dtype=np.float64), 1.0)))
-    y = np.maximum(x, _STIRLING_FROM)
-    inverse = 1.0 / y
-    series = inverse * (1 / 12 - inverse**2 * (1 / 360 - inverse**2 * (1 / 1260 - inverse**2 / 1680)))
-    stirling = y * np.log(y) - y + 0.5 * np.log(2 * math.pi * y) + series
-    return np.where(x < _STIRLING_FROM, small[np.minimum(x, _STIRLING_FROM - 1).astype(np.int64)], stirling)
+    if n.size == 0 or int(n.max()) < _TABLE.size:
+        return np.asarray(_TABLE[n], dtype=np.float64)
+    x = np.maximum(n, _TABLE.size - 1).astype(np.float64)
+    inverse = 1.0 / x
+    series = inverse * (1 / 12 - inverse**2 * (1 / 360 - inverse**2 / 1260))
+    stirling = x * np.log(x) - x + 0.5 * np.log(2 * math.pi * x) + series
+    return np.where(n < _TABLE.size, _TABLE[np.minimum(n, _TABLE.size - 1)], stirling)
 
 
 def conditional_log_ratios(
@@ -50,32 +52,25 @@ def conditional_log_ratios(
 ) -> Floats:
     """Log likelihood ratios of odds ratios against 1, each look conditioned on its totals; shape (looks, odds).
 
-    Given the totals of a look, the challenger's bad events K are noncentral hypergeometric with the odds ratio t,
-    and the ratio against t = 1 is ``t^K / E_1[t^K]``: no rate of either arm appears in it. All inputs have shape
-    (looks,).
+    Given the totals of a look, the challenger's bad events K are noncentral hypergeometric with the odds ratio t, and
+    the ratio against t = 1 is ``t^K / E_1[t^K]``: no rate of either arm appears in it. All inputs are whole numbers of
+    shape (looks,).
     """
-    bad, n1 = np.asarray(bad, dtype=np.int64), np.asarray(challenger_total, dtype=np.int64)
-    n0 = np.asarray(total, dtype=np.int64) - n1
-    first, last = np.maximum(0, bad - n0), np.minimum(bad, n1)
-    k = first[:, None] + np.arange(int((last - first).max(initial=0)) + 1)
-    inside = k <= last[:, None]
-    k = np.minimum(k, last[:, None])
-    log_pmf = (
-        -log_factorial(k)
-        - log_factorial(n1[:, None] - k)
-        - log_factorial(bad[:, None] - k)
-        - log_factorial(n0[:, None] - bad[:, None] + k)
-    )
+    n1, n0 = challenger_total[:, None], (total - challenger_total)[:, None]
+    least, most = np.maximum(0, bad[:, None] - n0), np.minimum(bad[:, None], n1)
+    k = least + np.arange(int((most - least).max(initial=0)) + 1)
+    inside = k <= most
+    k = np.minimum(k, most)
+    rest = bad[:, None] - k
+    log_pmf = -log_factorial(np.stack([k, n1 - k, rest, n0 - rest])).sum(axis=0)
     log_pmf = np.where(inside, log_pmf, -np.inf)
     log_pmf -= log_pmf.max(axis=1, keepdims=True)
     base = np.log(np.exp(log_pmf).sum(axis=1))
-    away = (k - np.asarray(challenger_bad, dtype=np.int64)[:, None]).astype(np.float64)
-    out = np.empty((bad.size, odds.size))
-    for index, ratio in enumerate(odds):
-        terms = log_pmf + away * math.log(ratio)
-        top = terms.max(axis=1)
-        out[:, index] = base - top - np.log(np.exp(terms - top[:, None]).sum(axis=1))
-    return out
+    away = k - challenger_bad[:, None]
+    terms = log_pmf[:, None, :] + np.log(odds)[None, :, None] * away[:, None, :]
+    top = terms.max(axis=2)
+    tilted = top + np.log(np.exp(terms - top[:, :, None]).sum(axis=2))
+    return np.asarray(base[:, None] - tilted, dtype=np.float64)
 
 
 def share_log_ratios(challenger_bad: int, bad: int, share: float, odds: Floats = ODDS) -> Floats:
@@ -134,9 +129,9 @@ class RateTest:
         self.margin = check_margin(margin)
         self.champion_bad = self.champion_total = self.challenger_bad = self.challenger_total = 0
         self._log_products = np.zeros(ODDS.size)
-        self._worse, self._better = ArmBets(), ArmBets()
-        self._waiting = np.zeros(4, dtype=np.int64)
-        self._failed = False
+        self._bets = ArmBets()
+        self._waiting_harm, self._waiting = np.zeros(4, dtype=np.int64), np.zeros(4, dtype=np.int64)
+        self._verdict: Answer = "inconclusive"
 
     def update(
         self,
@@ -171,27 +166,29 @@ class RateTest:
         )
         if share is not None:
             self._log_products += share_log_ratios(challenger_bad, champion_bad + challenger_bad, share)
-        self._take(look, harm=share is None)
-        if self._answer() == "failed":
-            self._failed = True
+        else:
+            self._take_conditional(look)
+        self._take_bets(look)
+        within = self._bets.log_below(self.margin)
+        self._verdict = decide(self.log_e_value, within, self.alpha, self._verdict == "failed")
 
-    def _take(self, look: NDArray[np.int64], harm: bool) -> None:
+    def _take_conditional(self, look: NDArray[np.int64]) -> None:
+        self._waiting_harm += look
+        _, n0, bad1, n1 = self._waiting_harm
+        if n0 and n1:
+            bad = self._waiting_harm[0] + bad1
+            self._log_products += conditional_log_ratios(*(np.array([x]) for x in (bad1, bad, n1, n0 + n1)))[0]
+            self._waiting_harm = np.zeros(4, dtype=np.int64)
+
+    def _take_bets(self, look: NDArray[np.int64]) -> None:
         self._waiting += look
         bad0, n0, bad1, n1 = (int(x) for x in self._waiting)
-        if harm and look[1] and look[3]:
-            bad = np.array([look[0] + look[2]])
-            self._log_products += conditional_log_ratios(look[2:3], bad, look[3:4], look[1:2] + look[3:4])[0]
         if n0 == 0 or n1 == 0:
             return
-        outcomes = np.array([1.0, 0.0])
-        champion = (outcomes, np.array([bad0, n0 - bad0], dtype=np.float64))
-        challenger = (outcomes, np.array([bad1, n1 - bad1], dtype=np.float64))
-        self._worse.update(challenger, champion)
-        self._better.update(champion, challenger)
+        champion = (_OUTCOMES, np.array([bad0, n0 - bad0], dtype=np.float64))
+        challenger = (_OUTCOMES, np.array([bad1, n1 - bad1], dtype=np.float64))
+        self._bets.update(champion, challenger)
         self._waiting = np.zeros(4, dtype=np.int64)
-
-    def _answer(self) -> Answer:
-        return decide(self.log_e_value, self._better.log_evidence(-self.margin), self.alpha, self._failed)
 
     @property
     def log_e_value(self) -> float:
@@ -207,13 +204,13 @@ class RateTest:
     @property
     def verdict(self) -> Answer:
         """``failed`` | ``successful`` | ``inconclusive``. A failure that was once raised stays."""
-        return self._answer()
+        return self._verdict
 
     @property
     def interval(self) -> tuple[float, float]:
         """Anytime-valid 1 - alpha interval of challenger's rate minus champion's."""
         threshold = math.log(2.0 / self.alpha)
-        return lower_bound(self._worse, threshold), -lower_bound(self._better, threshold)
+        return self._bets.lower_bound(threshold), self._bets.upper_bound(threshold)
 
     @property
     def difference(self) -> float | None:
@@ -226,8 +223,7 @@ class RateTest:
     def rows_forecast(self) -> int | None:
         """Rows of both arms in all until ``successful``, if rates and shares go on as so far; None where that is
         not in sight."""
-        rows = self._better.rows_forecast(-self.margin, -math.log(self.alpha))
-        return None if rows is None else math.ceil(rows)
+        return self._bets.rows_forecast(self.margin, -math.log(self.alpha))
 
     def to_dict(self) -> dict[str, Any]:
         """The whole state as plain JSON values."""
@@ -237,11 +233,11 @@ class RateTest:
             "alpha": self.alpha,
             "margin": self.margin,
             "counts": [self.champion_bad, self.champion_total, self.challenger_bad, self.challenger_total],
+            "waiting_harm": self._waiting_harm.tolist(),
             "waiting": self._waiting.tolist(),
             "log_products": self._log_products.tolist(),
-            "worse": self._worse.to_list(),
-            "better": self._better.to_list(),
-            "failed": self._failed,
+            "bets": self._bets.to_list(),
+            "verdict": self._verdict,
         }
 
     @classmethod
@@ -250,10 +246,11 @@ class RateTest:
         check_state(state, "rate")
         test = cls(state["alpha"], state["margin"])
         test.champion_bad, test.champion_total, test.challenger_bad, test.challenger_total = state["counts"]
+        test._waiting_harm = np.array(state["waiting_harm"], dtype=np.int64)
         test._waiting = np.array(state["waiting"], dtype=np.int64)
         test._log_products = np.array(state["log_products"], dtype=np.float64)
-        test._worse, test._better = ArmBets.from_list(state["worse"]), ArmBets.from_list(state["better"])
-        test._failed = bool(state["failed"])
+        test._bets.restore(state["bets"])
+        test._verdict = state["verdict"]
         return test
 
 
