@@ -1,0 +1,289 @@
+"""What each path answers. Knows the protocols and the scorer; knows no socket."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from trimtab.serving import mlflow_scoring, oip, paths
+from trimtab.serving.deployment import Deployment, Slot
+from trimtab.serving.http import (
+    TEXT,
+    Answer,
+    Request,
+    RequestError,
+    Response,
+    error_response,
+    json_response,
+    unavailable,
+)
+from trimtab.serving.ids import IdSource
+from trimtab.serving.labels import LabelMemory, decode_labels
+from trimtab.serving.live import LiveDeployment
+from trimtab.serving.log import LogWriter
+from trimtab.serving.metrics import Metrics
+from trimtab.serving.scoring import Scored, Scorer
+from trimtab.serving.settings import ServerSettings
+from trimtab.serving.status import Status
+
+CACHED_PATHS = 1024
+MLFLOW_CODES = {404: "RESOURCE_DOES_NOT_EXIST", 500: "INTERNAL_ERROR", 503: "TEMPORARILY_UNAVAILABLE"}
+
+_log = logging.getLogger("trimtab.serving")
+
+
+class App:
+    """The endpoints of one worker."""
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        live: LiveDeployment,
+        scorer: Scorer,
+        log: LogWriter,
+        metrics: Metrics,
+        status: Status,
+        ids: tuple[IdSource, IdSource],
+        clock: Callable[[], float],
+    ) -> None:
+        self._limits = settings.limits
+        self._sync = settings.durability == "sync"
+        self._live = live
+        self._scorer = scorer
+        self._log = log
+        self._metrics = metrics
+        self._status = status
+        self._batch_ids, self._thread_ids = ids
+        self._clock = clock
+        self._memory = LabelMemory(settings.limits.label_ids)
+        self._targets: dict[bytes, paths.Target] = {}
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="batches")
+        self._batches = 0
+        self._endpoints: dict[str, Callable[[Request, paths.Target], Answer | Awaitable[Answer]]] = {
+            "index": self._server,
+            "server": self._server,
+            "live": lambda _request, _target: json_response({"live": True}),
+            "ready": self._ready,
+            "models": self._models,
+            "model": self._model,
+            "model-ready": self._model_ready,
+            "infer": self._infer,
+            "invocations": self._invocations,
+            "ping": self._ping,
+            "version": lambda _request, _target: Response(status.version.encode(), media=TEXT),
+            "labels": self._labels,
+            "metrics": lambda _request, _target: Response(status.metrics(), media=b"text/plain; version=0.0.4"),
+            "status": lambda _request, _target: json_response(status.report()),
+        }
+
+    def handle(self, request: Request) -> Answer | Awaitable[Answer]:
+        """Answer a request. Never raises."""
+        target = self._targets.get(request.url)
+        if target is None:
+            found = paths.find(request.path)
+            if found is None:
+                self._metrics.response("unknown", 404)
+                return error_response(404, f"there is nothing at {request.path[:200].decode('latin-1')}")
+            target = found
+            if len(self._targets) < CACHED_PATHS:
+                self._targets[request.url] = target
+        endpoint = target.endpoint
+        try:
+            allowed = paths.methods(endpoint)
+            answer: Answer | Awaitable[Answer]
+            if request.method not in allowed:
+                allow = b", ".join(allowed)
+                answer = error_response(405, f"{endpoint} takes {allow.decode()}", ((b"Allow", allow),))
+            else:
+                answer = self._endpoints[endpoint](request, target)
+        except Exception as error:  # noqa: BLE001  the edge: the client gets an answer, others go on
+            answer = self._failure(endpoint, error)
+        if isinstance(answer, bytes):
+            self._metrics.response(endpoint, 200)
+        elif isinstance(answer, Response):
+            self._metrics.response(endpoint, answer.status)
+        else:
+            return self._later(endpoint, answer)
+        return answer
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    # --- errors and waiting -------------------------------------------------------------------------------------------
+
+    def _failure(self, endpoint: str, error: Exception) -> Response:
+        if isinstance(error, RequestError):
+            status, message, headers = error.status, str(error), error.headers
+            if status == 500:
+                _log.error("%s", message)
+        else:
+            status, message, headers = 500, "the server has a defect; its log has the details", ()
+            _log.error("defect while answering %s", endpoint, exc_info=error)
+        if endpoint == "invocations":
+            code = MLFLOW_CODES.get(status, "BAD_REQUEST")
+            return json_response({"error_code": code, "message": message}, status, headers)
+        return error_response(status, message, headers)
+
+    async def _later(self, endpoint: str, answer: Awaitable[Answer]) -> Answer:
+        try:
+            out = await answer
+        except Exception as error:  # noqa: BLE001  the edge, as in handle
+            out = self._failure(endpoint, error)
+        self._metrics.response(endpoint, out.status if isinstance(out, Response) else 200)
+        return out
+
+    async def _when_recorded(self, answer: Answer) -> Answer:
+        await self._log.settled()
+        return answer
+
+    def _recorded(self, answer: Answer) -> Answer | Awaitable[Answer]:
+        return self._when_recorded(answer) if self._sync else answer
+
+    # --- scoring ------------------------------------------------------------------------------------------------------
+
+    def _infer(self, request: Request, target: paths.Target) -> Answer | Awaitable[Answer]:
+        deployment, slot = self._find(target)
+        media = request.headers.get(b"content-type")
+        if media is not None and media != b"application/json" and request.media_type not in _OIP_MEDIA:
+            raise RequestError(415, f"content type '{request.media_type}' is not application/json: {_CURL_HINT}")
+        if len(request.body) > self._limits.inline_bytes:
+            return self._threaded(lambda ids: self._infer_batch(deployment, slot, request, ids))
+        call = oip.decode(request.body, deployment.champion.signature, self._limits.rows)
+        self._metrics.ignored_inputs += call.ignored
+        inputs = call.inputs
+        if inputs.rows == 1:
+            scored_by, prediction_id, prediction, scores = self._scorer.row(deployment, slot, inputs, request.started)
+            if call.outputs is None:
+                body = oip.encode_row(deployment.name, scored_by.version, call.id, prediction_id, prediction, scores)
+            else:
+                names = oip.wanted(call.outputs, deployment.champion.signature)
+                array = None if scores is None else np.array([scores])
+                one = Scored(deployment, inputs, [prediction_id], 0.0, 0.0, [scored_by.version], [prediction], array)
+                body = oip.encode(one, call.id, names)
+            return self._recorded(body)
+        names = oip.wanted(call.outputs, deployment.champion.signature)
+        scored = self._scorer.batch(deployment, slot, inputs, request.started, self._batch_ids)
+        self._scorer.commit(scored)
+        return self._recorded(oip.encode(scored, call.id, names))
+
+    def _infer_batch(
+        self, deployment: Deployment, slot: Slot | None, request: Request, ids: IdSource
+    ) -> tuple[Scored, bytes]:
+        signature = deployment.champion.signature
+        call = oip.decode(request.body, signature, self._limits.rows)
+        names = oip.wanted(call.outputs, signature)
+        scored = self._scorer.batch(deployment, slot, call.inputs, request.started, ids)
+        return scored, oip.encode(scored, call.id, names) if scored.predictions else b""
+
+    def _invocations(self, request: Request, _target: paths.Target) -> Answer | Awaitable[Answer]:
+        deployment = self._deployment()
+        if len(request.body) > self._limits.inline_bytes:
+            return self._threaded(lambda ids: self._invocation_batch(deployment, request, ids))
+        scored, body = self._invocation_batch(deployment, request, self._batch_ids)
+        self._scorer.commit(scored)
+        return self._recorded(body)
+
+    def _invocation_batch(self, deployment: Deployment, request: Request, ids: IdSource) -> tuple[Scored, bytes]:
+        signature = deployment.champion.signature
+        inputs = mlflow_scoring.decode_invocation(request.media_type, request.body, signature, self._limits.rows)
+        scored = self._scorer.batch(deployment, None, inputs, request.started, ids)
+        return scored, mlflow_scoring.encode_predictions(scored) if scored.predictions else b""
+
+    async def _threaded(self, work: Callable[[IdSource], tuple[Scored, bytes]]) -> Answer:
+        """Decode and score a large body in the batch thread, record it on the event loop."""
+        if self._batches >= self._limits.queued_batches:
+            raise unavailable(f"{self._batches} batches are waiting already")
+        self._batches += 1
+        try:
+            scored, body = await asyncio.get_running_loop().run_in_executor(self._pool, work, self._thread_ids)
+        finally:
+            self._batches -= 1
+        self._scorer.commit(scored)
+        if self._sync:
+            await self._log.settled()
+        return body
+
+    def _deployment(self) -> Deployment:
+        deployment = self._live.current
+        if deployment is None:
+            raise unavailable(f"no version is loaded: {self._live.refusal or 'still starting'}")
+        return deployment
+
+    def _find(self, target: paths.Target) -> tuple[Deployment, Slot | None]:
+        deployment = self._deployment()
+        if target.model != deployment.name:
+            raise RequestError(
+                404, f"model '{(target.model or '')[:100]}' is not served here; there is '{deployment.name}'"
+            )
+        if target.version is None:
+            return deployment, None
+        slot = (
+            deployment.slots.get(int(target.version)) if target.version.isascii() and target.version.isdigit() else None
+        )
+        if slot is None:
+            there = ", ".join(map(str, sorted(deployment.slots)))
+            raise RequestError(
+                404, f"version '{target.version[:20]}' of '{deployment.name}' is not loaded; there are {there}"
+            )
+        return deployment, slot
+
+    # --- labels -------------------------------------------------------------------------------------------------------
+
+    def _labels(self, request: Request, _target: paths.Target) -> Answer | Awaitable[Answer]:
+        if request.media_type not in ("", "application/json"):
+            raise RequestError(415, f"content type '{request.media_type}' is not application/json: {_CURL_HINT}")
+        deployment = self._deployment()
+        labels = decode_labels(request.body, deployment.classes, self._clock(), self._limits.rows)
+        sorted_labels = self._memory.sort(labels)
+        if sorted_labels.fresh and not self._log.add_labels(sorted_labels.fresh):
+            raise unavailable("the label log cannot be written and its queue is full; send these labels again")
+        self._memory.remember(sorted_labels.fresh)
+        accepted = len(labels) - sorted_labels.repeated - sorted_labels.conflicting
+        self._metrics.labels_accepted += accepted
+        self._metrics.labels_repeated += sorted_labels.repeated
+        self._metrics.labels_conflicting += sorted_labels.conflicting
+        counts = {
+            "accepted": accepted,
+            "repeated": sorted_labels.repeated,
+            "conflicting": sorted_labels.conflicting,
+        }
+        return self._recorded(json_response(counts))
+
+    # --- what it is ---------------------------------------------------------------------------------------------------
+
+    def _server(self, _request: Request, _target: paths.Target) -> Answer:
+        return json_response(self._status.server_metadata())
+
+    def _ready(self, _request: Request, _target: paths.Target) -> Answer:
+        ready = self._live.current is not None
+        body: dict[str, Any] = {"ready": ready}
+        if not ready:
+            body["error"] = str(self._live.refusal or "still starting")
+        return json_response(body, 200 if ready else 503)
+
+    def _ping(self, _request: Request, _target: paths.Target) -> Answer:
+        self._deployment()
+        return b"\n"
+
+    def _models(self, _request: Request, _target: paths.Target) -> Answer:
+        deployment = self._live.current
+        return json_response({"models": [] if deployment is None else [deployment.name]})
+
+    def _model(self, _request: Request, target: paths.Target) -> Answer:
+        deployment, slot = self._find(target)
+        signature = (slot or deployment.champion).signature
+        versions = sorted(deployment.slots) if slot is None else [slot.version]
+        return json_response(oip.model_metadata(signature, versions))
+
+    def _model_ready(self, _request: Request, target: paths.Target) -> Answer:
+        deployment, _ = self._find(target)
+        return json_response({"name": deployment.name, "ready": True})
+
+
+_OIP_MEDIA = ("application/json", "application/octet-stream")
+_CURL_HINT = "with curl, add -H 'Content-Type: application/json'"

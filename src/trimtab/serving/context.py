@@ -1,0 +1,79 @@
+"""What accompanies the rows of a request: entity, event time and prediction ids, from parameters or from columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from trimtab.serving.http import RequestError
+from trimtab.serving.inputs import Inputs, describe, epoch_seconds
+from trimtab.serving.package import Signature
+
+TEXT_MAX = 512
+"""Longest entity or prediction id, in characters."""
+
+
+def attach(inputs: Inputs, parameters: Mapping[str, Any] | None, signature: Signature) -> None:
+    """Fill ``entities``, ``event_times`` and ``ids``. A parameter counts before a column; a list has one value per row.
+
+    Raises:
+        RequestError: a value is not an entity, a time or an id, or a list has another length than there are rows.
+    """
+    parameters = parameters or {}
+    entities = _listed(parameters.get("entity"), inputs.rows, "parameters.entity")
+    if entities is None and signature.entity is not None:
+        entities = inputs.named.get(signature.entity)
+    if entities is not None:
+        inputs.entities = [_entity(value) for value in entities]
+    times = _listed(parameters.get("event_time"), inputs.rows, "parameters.event_time")
+    if times is None and signature.time is not None:
+        times = inputs.named.get(signature.time)
+    if times is not None:
+        inputs.event_times = [None if _missing(v) else epoch_seconds(v, "event time") for v in times]
+    ids = parameters.get("prediction_ids", parameters.get("prediction_id"))
+    listed = _listed(ids, inputs.rows, "parameters.prediction_ids", spread=False)
+    if listed is not None:
+        inputs.ids = [prediction_id(value, "parameters.prediction_ids") for value in listed]
+        if len(set(inputs.ids)) != len(inputs.ids):
+            raise RequestError(400, "parameters.prediction_ids names an id twice")
+
+
+def prediction_id(value: Any, where: str) -> str:
+    """An id as a client may send it."""
+    if not isinstance(value, str) or not value or len(value) > TEXT_MAX or not value.isprintable():
+        raise RequestError(
+            400, f"{where}: expected an id (text of 1 to {TEXT_MAX} printable characters), found {describe(value)}"
+        )
+    return value
+
+
+def _listed(value: Any, rows: int, where: str, spread: bool = True) -> Any:
+    if value is None:
+        return None
+    if isinstance(value, list):
+        if len(value) != rows:
+            raise RequestError(400, f"{where} has {len(value)} values for {rows} rows")
+        return value
+    if not spread and rows != 1:
+        raise RequestError(400, f"{where} must be a list with one id for each of the {rows} rows")
+    return [value] * rows
+
+
+def _entity(value: Any) -> str | None:
+    if isinstance(value, str):
+        if len(value) > TEXT_MAX:
+            raise RequestError(400, f"entity: the text is longer than {TEXT_MAX} characters")
+        return value
+    if _missing(value):
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer() and abs(value) < 2**53):
+        return str(int(value))
+    if hasattr(value, "item"):
+        return _entity(value.item())
+    raise RequestError(400, f"entity: expected text or a whole number, found {describe(value)}")
+
+
+def _missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and value != value)

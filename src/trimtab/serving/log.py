@@ -1,0 +1,253 @@
+"""The log writer: rows go into a bounded queue, a thread turns them into Parquet files.
+
+A request only appends to a deque. The thread turns rows into arrow batches early (small, and away from the garbage
+collector) and writes a file every ``flush_s``: aside, synced, renamed. Where the disk fails, batches are kept and tried
+again until the bound is reached; what is dropped is counted and shown, and answering goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from trimtab.serving.records import (
+    LABEL_REPEATED,
+    PREDICTION_REPEATED,
+    BlockRecord,
+    LabelRecord,
+    RowRecord,
+    block_batch,
+    label_batch,
+    row_batches,
+)
+
+PART = 1024
+"""Rows turned into a batch at a time: short enough that the event loop hardly waits for the interpreter lock."""
+HOUR_S = 3600
+
+_log = logging.getLogger("trimtab.serving")
+
+Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
+FileKey = tuple[str, int, Any]
+"""Folder, hour of arrival, layout: what may stand in one file."""
+
+
+class LogWriter:
+    """One writer per worker. ``add*`` is called by the event loop, everything below by the thread."""
+
+    def __init__(self, directory: Path, worker: str, flush_s: float, limit_rows: int) -> None:
+        self._directory = directory
+        self._worker = worker
+        self._flush_s = flush_s
+        self._limit = limit_rows
+        self._rows: deque[RowRecord] = deque()
+        self._blocks: deque[BlockRecord] = deque()
+        self._labels: deque[list[LabelRecord]] = deque()
+        self._waiters: deque[Waiter] = deque()
+        self._queued = 0
+        """Rows in blocks and labels on their way to the thread (an estimate: exact on the loop's side)."""
+        self._pending: dict[FileKey, list[pa.RecordBatch]] = {}
+        self._pending_rows = 0
+        self._sequence = 0
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._work, name="log-writer", daemon=True)
+        self.dropped = 0
+        """Rows refused because the queue was full."""
+        self.lost = 0
+        """Rows that could not be turned into a batch, or were still unwritten at the end."""
+        self.written = 0
+        self.files = 0
+        self.write_errors = 0
+        self.last_error: str | None = None
+        """Why the newest attempt to write failed; None once one succeeded."""
+
+    # --- called by the event loop -------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Rows not yet on disk."""
+        return len(self._rows) + sum(len(block.ids) for block in list(self._blocks)) + self._pending_rows
+
+    def add(self, row: RowRecord) -> None:
+        """Queue the record of one row."""
+        rows = self._rows
+        queued = len(rows)
+        if queued + self._pending_rows >= self._limit:
+            self.dropped += 1
+            return
+        rows.append(row)
+        if queued >= PART and not self._wake.is_set():
+            self._wake.set()
+
+    def add_block(self, block: BlockRecord) -> None:
+        """Queue the rows of a batch, all or none."""
+        if self.waiting + len(block.ids) > self._limit:
+            self.dropped += len(block.ids)
+            return
+        self._blocks.append(block)
+        self._wake.set()
+
+    def add_labels(self, labels: list[LabelRecord]) -> bool:
+        """Queue labels, all or none; False when there is no room."""
+        if self.waiting + len(labels) > self._limit:
+            self.dropped += len(labels)
+            return False
+        self._labels.append(labels)
+        return True
+
+    def settled(self) -> asyncio.Future[None]:
+        """Done when everything queued so far was written (or could not be: see ``last_error``)."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        self._waiters.append((loop, future))
+        self._wake.set()
+        return future
+
+    def close(self) -> None:
+        """Write what is queued and end the thread. Blocks."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join()
+
+    # --- the thread ---------------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        due = time.monotonic() + self._flush_s
+        while True:
+            self._wake.wait(max(0.0, due - time.monotonic()))
+            self._wake.clear()
+            stopping, waiters = self._stopping, self._take_waiters()
+            self._convert()
+            if stopping or waiters or time.monotonic() >= due:
+                self._flush()
+                due = time.monotonic() + self._flush_s
+            for loop, future in waiters:
+                with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits any more
+                    loop.call_soon_threadsafe(_resolve, future)
+            if stopping:
+                self._finish()
+                return
+
+    def _take_waiters(self) -> list[Waiter]:
+        return [self._waiters.popleft() for _ in range(len(self._waiters))]
+
+    def _convert(self) -> None:
+        for rows in self._parts():
+            with self._counted(len(rows)):
+                for slot, batch in row_batches(rows):
+                    self._hold("predictions", slot.layout.key, batch)
+        for _ in range(len(self._blocks)):
+            block = self._blocks.popleft()
+            with self._counted(len(block.ids)):
+                self._hold("predictions", block.slot.layout.key, block_batch(block))
+        for _ in range(len(self._labels)):
+            labels = self._labels.popleft()
+            with self._counted(len(labels)):
+                self._hold("labels", isinstance(labels[0].label, str), label_batch(labels))
+
+    def _parts(self) -> Iterator[list[RowRecord]]:
+        rows = self._rows
+        for _ in range(-(-len(rows) // PART)):
+            yield [rows.popleft() for _ in range(min(PART, len(rows)))]
+
+    @contextlib.contextmanager
+    def _counted(self, rows: int) -> Iterator[None]:
+        """What cannot be turned into a batch is counted as lost and does not end the thread."""
+        try:
+            yield
+        except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+            self.lost += rows
+            self.last_error = f"{rows} rows could not be recorded: {error}"
+            _log.exception("%d rows could not be recorded", rows)
+
+    def _hold(self, folder: str, layout: Any, batch: pa.RecordBatch) -> None:
+        """Keep the batch for the next file of its hour; a batch over the turn of an hour is split."""
+        hours = batch.column("time").cast(pa.int64()).to_numpy() // (HOUR_S * 1_000_000)
+        first, last = int(hours.min()), int(hours.max())
+        self._pending_rows += len(batch)
+        if first == last:
+            self._pending.setdefault((folder, first, layout), []).append(batch)
+            return
+        for hour in range(first, last + 1):
+            part = batch.filter(pa.array(hours == hour))
+            if len(part):
+                self._pending.setdefault((folder, hour, layout), []).append(part)
+
+    def _flush(self) -> None:
+        for key in list(self._pending):
+            table = pa.Table.from_batches(self._pending[key])
+            try:
+                self._write(key, table)
+            except (OSError, pa.ArrowException) as error:
+                self.write_errors += 1
+                if self.last_error is None:
+                    _log.error("the log cannot be written, %d rows are kept for now: %s", self._pending_rows, error)
+                self.last_error = str(error)
+                return
+            del self._pending[key]
+            self._pending_rows -= len(table)
+            self.written += len(table)
+            self.files += 1
+            self.last_error = None
+
+    def _write(self, key: FileKey, table: pa.Table) -> None:
+        folder, hour, _ = key
+        at = datetime.fromtimestamp(hour * HOUR_S, UTC)
+        directory = self._directory / folder / f"date={at:%Y-%m-%d}" / f"hour={at:%H}"
+        directory.mkdir(parents=True, exist_ok=True)
+        self._sequence += 1
+        final = directory / f"{self._worker}-{self._sequence:08d}.parquet"
+        aside = directory / f".{final.name}.tmp"
+        repeated = PREDICTION_REPEATED if folder == "predictions" else LABEL_REPEATED
+        try:
+            with aside.open("wb") as file:
+                pq.write_table(
+                    table,
+                    file,
+                    compression="lz4",
+                    use_dictionary=repeated,
+                    write_statistics=["time"],
+                    store_schema=False,
+                )
+                file.flush()
+                os.fsync(file.fileno())
+            aside.rename(final)
+            _sync_directory(directory)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                aside.unlink()
+            raise
+
+    def _finish(self) -> None:
+        if self._pending_rows:
+            self.lost += self._pending_rows
+            _log.error("%d rows of the log are lost: %s", self._pending_rows, self.last_error)
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,211 @@
+"""MLflow's scoring protocol (``/invocations``): its bodies to rows, its answers."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from trimtab.serving.context import attach
+from trimtab.serving.http import RequestError
+from trimtab.serving.inputs import Inputs, describe
+from trimtab.serving.oip import parse_json
+from trimtab.serving.package import InputSpec, Signature
+
+if TYPE_CHECKING:
+    from trimtab.serving.scoring import Scored
+
+FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
+PARQUET = {"application/vnd.apache.parquet", "application/x-parquet"}
+ARROW = {"application/vnd.apache.arrow.stream", "application/vnd.apache.arrow.file"}
+
+_decoder = msgspec.json.Decoder(dict[str, Any])
+
+
+def decode_invocation(media: str, body: bytes, signature: Signature, rows_max: int) -> Inputs:
+    """The rows of a request by its content type (none: JSON).
+
+    Raises:
+        RequestError: the body is not of that type, or not a form that the protocol has.
+    """
+    parameters: dict[str, Any] | None = None
+    if media in ("", "application/json"):
+        inputs, parameters = _json(body, signature)
+    elif media == "text/csv":
+        inputs = _csv(body, signature)
+    elif media in PARQUET or media in ARROW:
+        inputs = _table(body, media)
+    else:
+        raise RequestError(
+            415,
+            f"content type '{media}' is not one of application/json, text/csv, {', '.join(sorted(PARQUET | ARROW))}",
+        )
+    if inputs.rows == 0:
+        raise RequestError(400, "the body holds no rows")
+    if inputs.rows > rows_max:
+        raise RequestError(413, f"the body has {inputs.rows} rows, the limit is {rows_max}; send several requests")
+    attach(inputs, parameters, signature)
+    return inputs
+
+
+def encode_predictions(scored: Scored) -> bytes:
+    """``{"predictions": […]}``, with the prediction ids beside them."""
+    return msgspec.json.encode({"predictions": scored.predictions, "prediction_ids": scored.ids})
+
+
+def _json(body: bytes, signature: Signature) -> tuple[Inputs, dict[str, Any] | None]:
+    message = parse_json(body, _decoder)
+    given = [name for name in FORMATS if name in message]
+    if len(given) != 1:
+        found = " and ".join(given) or f"none (keys: {', '.join(list(message)[:10]) or 'none'})"
+        raise RequestError(400, f"the body must have exactly one of {', '.join(FORMATS)}; found {found}")
+    parameters = message.get("params")
+    if parameters is not None and not isinstance(parameters, dict):
+        raise RequestError(400, f"params must be an object, found {describe(parameters)}")
+    name, value = given[0], message[given[0]]
+    if name == "dataframe_split":
+        return _split(value), parameters
+    if name == "dataframe_records":
+        return _records(_list(value, name), name), parameters
+    if name == "inputs" and isinstance(value, dict):
+        return _columns(value), parameters
+    rows = _list(value, name)
+    if rows and isinstance(rows[0], dict):
+        return _records(rows, name), parameters
+    return _matrix(rows, name, signature), parameters
+
+
+def _list(value: Any, name: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise RequestError(400, f"{name} must be a list, found {describe(value)}")
+    return value
+
+
+def _split(value: Any) -> Inputs:
+    if (
+        not isinstance(value, dict)
+        or not isinstance(value.get("columns"), list)
+        or not isinstance(value.get("data"), list)
+    ):
+        raise RequestError(400, "dataframe_split must be an object with the lists 'columns' and 'data'")
+    columns, data = value["columns"], value["data"]
+    names = [name if isinstance(name, str) else str(name) for name in columns]
+    if len(set(names)) != len(names):
+        raise RequestError(400, "dataframe_split.columns names a column twice")
+    for row, values in enumerate(data):
+        if not isinstance(values, list) or len(values) != len(names):
+            found = f"{len(values)} values" if isinstance(values, list) else describe(values)
+            raise RequestError(400, f"dataframe_split.data[{row}] has {found}, there are {len(names)} columns")
+    return Inputs(len(data), {name: [row[i] for row in data] for i, name in enumerate(names)})
+
+
+def _records(records: list[Any], name: str) -> Inputs:
+    columns: dict[str, list[Any]] = {}
+    for row, record in enumerate(records):
+        if not isinstance(record, dict):
+            raise RequestError(400, f"{name}[{row}] must be an object, found {describe(record)}")
+        for key, value in record.items():
+            column = columns.get(key)
+            if column is None:
+                column = columns[key] = [None] * len(records)
+            column[row] = value
+    return Inputs(len(records), dict(columns))
+
+
+def _columns(value: dict[str, Any]) -> Inputs:
+    rows: int | None = None
+    columns: dict[str, Any] = {}
+    for name, values in value.items():
+        column = values if isinstance(values, list) else [values]
+        if column and all(isinstance(item, list) and len(item) == 1 for item in column):
+            column = [item[0] for item in column]
+        if rows is not None and len(column) != rows:
+            raise RequestError(400, f"inputs.{name} has {len(column)} values, the columns before it {rows}")
+        rows, columns[name] = len(column), column
+    return Inputs(rows or 0, columns)
+
+
+def _matrix(rows: list[Any], name: str, signature: Signature) -> Inputs:
+    width = len(signature.inputs)
+    if width == 1 and rows and not isinstance(rows[0], list):
+        return Inputs(len(rows), matrix=rows, width=1)
+    flat: list[Any] = []
+    for row, values in enumerate(rows):
+        if not isinstance(values, list) or len(values) != width:
+            found = f"{len(values)} values" if isinstance(values, list) else describe(values)
+            raise RequestError(
+                400, f"{name}[{row}] must have {width} values ({', '.join(signature.names[:40])}), found {found}"
+            )
+        flat += values
+    return Inputs(len(rows), matrix=flat, width=width)
+
+
+def _csv(body: bytes, signature: Signature) -> Inputs:
+    try:
+        lines = list(csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise RequestError(400, f"the body is not CSV in UTF-8: {error}") from None
+    rows = [line for line in lines[1:] if line]
+    if not rows:
+        raise RequestError(400, "the CSV needs a line of column names and at least one row")
+    names = lines[0]
+    if len(set(names)) != len(names):
+        raise RequestError(400, "the CSV names a column twice")
+    for row, values in enumerate(rows):
+        if len(values) != len(names):
+            raise RequestError(400, f"CSV row {row} has {len(values)} values, there are {len(names)} columns")
+    specs = {spec.name: spec for spec in signature.inputs}
+    columns = {
+        name: [_cell(row[i], specs.get(name), row_index) for row_index, row in enumerate(rows)]
+        for i, name in enumerate(names)
+    }
+    return Inputs(len(rows), dict(columns))
+
+
+def _cell(text: str, spec: InputSpec | None, row: int) -> str | float | bool | None:
+    """A CSV cell by the type of its input; an empty one is missing."""
+    if text == "":
+        return None
+    if spec is None or spec.type == "string":
+        return text
+    if spec.type == "bool" and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        return float(text)
+    except ValueError:
+        if spec.type == "datetime":
+            return text
+        raise RequestError(
+            400, f"input '{spec.name}' takes {spec.type}, found the text '{text[:80]}' in row {row}"
+        ) from None
+
+
+def _table(body: bytes, media: str) -> Inputs:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        if media in PARQUET:
+            table = pq.read_table(io.BytesIO(body))
+        elif media == "application/vnd.apache.arrow.file":
+            table = pa.ipc.open_file(io.BytesIO(body)).read_all()
+        else:
+            table = pa.ipc.open_stream(io.BytesIO(body)).read_all()
+        return Inputs(len(table), {name: _arrow_column(table.column(name)) for name in table.column_names})
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise RequestError(400, f"the body is not {media}: {error}") from None
+
+
+def _arrow_column(column: Any) -> Any:
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_floating(kind) or pa.types.is_integer(kind):
+        return column.cast(pa.float64(), safe=False).to_numpy().astype(np.float64)
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        micros = column.cast(pa.timestamp("us", tz=getattr(kind, "tz", None))).cast(pa.int64())
+        return [None if value is None else value / 1e6 for value in micros.to_pylist()]
+    return column.to_pylist()

@@ -1,0 +1,354 @@
+"""Open Inference Protocol v2: bodies to rows, answers to bodies. No sockets, no models."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from trimtab.serving.context import attach
+from trimtab.serving.http import RequestError
+from trimtab.serving.inputs import Inputs, describe
+from trimtab.serving.package import ClassValue, Signature
+
+if TYPE_CHECKING:
+    from trimtab.serving.scoring import Scored
+
+FLOATS = {"FP16", "FP32", "FP64"}
+INTS = {
+    "INT8": (-(2**7), 2**7 - 1),
+    "INT16": (-(2**15), 2**15 - 1),
+    "INT32": (-(2**31), 2**31 - 1),
+    "INT64": (-(2**63), 2**63 - 1),
+    "UINT8": (0, 2**8 - 1),
+    "UINT16": (0, 2**16 - 1),
+    "UINT32": (0, 2**32 - 1),
+    "UINT64": (0, 2**64 - 1),
+}
+DATATYPES = FLOATS | INTS.keys() | {"BOOL", "BYTES"}
+OUTPUTS = ("predict", "scores")
+INPUT_DATATYPES = {"float64": "FP64", "int64": "INT64", "bool": "BOOL", "string": "BYTES", "datetime": "BYTES"}
+
+
+class RequestedOutput(msgspec.Struct):
+    """A member of ``outputs``."""
+
+    name: str
+    parameters: dict[str, Any] | None = None
+
+
+class _Tensor(msgspec.Struct):
+    name: str
+    shape: list[int]
+    datatype: str
+    data: Any = None
+    parameters: dict[str, Any] | None = None
+
+
+class _Infer(msgspec.Struct):
+    inputs: list[_Tensor]
+    id: str | None = None
+    parameters: dict[str, Any] | None = None
+    outputs: list[RequestedOutput] | None = None
+
+
+class _FloatTensor(msgspec.Struct):
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[float | None]
+    parameters: dict[str, Any] | None = None
+
+
+class _FloatInfer(msgspec.Struct):
+    """The shape of nearly all requests: one flat tensor of numbers. Types are checked while decoding."""
+
+    inputs: tuple[_FloatTensor]
+    id: str | None = None
+    parameters: dict[str, Any] | None = None
+    outputs: list[RequestedOutput] | None = None
+
+
+_float_decoder = msgspec.json.Decoder(_FloatInfer)
+_decoder = msgspec.json.Decoder(_Infer)
+
+
+@dataclass(slots=True)
+class Call:
+    """A decoded infer request."""
+
+    inputs: Inputs
+    id: str | None
+    outputs: list[RequestedOutput] | None
+    parameters: dict[str, Any] | None
+    ignored: int = 0
+    """Inputs that are no columns of the model."""
+
+
+def decode(body: bytes, signature: Signature, rows_max: int) -> Call:
+    """The body of an infer request.
+
+    Raises:
+        RequestError: it is not JSON, not of the protocol, or a tensor does not fit; the field is named.
+    """
+    try:
+        quick = _float_decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _decode(body, signature, rows_max)
+    tensor = quick.inputs[0]
+    shape, width = tensor.shape, len(signature.inputs)
+    if tensor.datatype not in FLOATS or shape != [1, width] or len(tensor.data) != width or width == 1:
+        return _decode(body, signature, rows_max)
+    inputs = Inputs(1, matrix=tensor.data, width=width, floats=True)
+    if quick.parameters:
+        attach(inputs, quick.parameters, signature)
+    return Call(inputs, quick.id, quick.outputs, quick.parameters)
+
+
+def parse_json(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
+    """Decode; whatever is wrong is the client's to mend."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise RequestError(400, f"the body does not fit the protocol: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        hint = "; JSON has no NaN or Infinity: send null for a missing value" if b"NaN" in body else ""
+        raise RequestError(400, f"the body is not JSON: {error}{hint}") from None
+    except RecursionError:
+        raise RequestError(400, "the body is nested too deeply") from None
+
+
+def _decode(body: bytes, signature: Signature, rows_max: int) -> Call:
+    message = parse_json(body, _decoder)
+    return tensors_call(message, [_values(tensor) for tensor in message.inputs], signature, rows_max)
+
+
+def tensors_call(message: _Infer, values: list[Any], signature: Signature, rows_max: int) -> Call:
+    """A call from a decoded message and the flat values of its tensors, wherever they stood."""
+    if not message.inputs:
+        raise RequestError(400, "inputs is empty; send one tensor of all features or one input per column")
+    known = {*signature.names, signature.entity, signature.time}
+    inputs, ignored = Inputs(0), 0
+    for tensor, flat in zip(message.inputs, values, strict=True):
+        where = f"input '{tensor.name}'"
+        rows = tensor.shape[0] if tensor.shape else 1
+        if tensor.name in known:
+            if math.prod(tensor.shape) != rows:
+                raise RequestError(400, f"{where}: shape {tensor.shape} is not one column; send [n] or [n, 1]")
+            if tensor.name in inputs.named:
+                raise RequestError(400, f"{where} is given twice")
+            inputs.named[tensor.name] = flat
+        elif len(tensor.shape) == 2 and tensor.shape[1] == len(signature.inputs) and inputs.matrix is None:
+            inputs.matrix, inputs.width = flat, tensor.shape[1]
+        elif len(message.inputs) == 1:
+            raise RequestError(
+                400,
+                f"{where} with shape {tensor.shape} is neither a column nor a tensor of shape "
+                f"[n, {len(signature.inputs)}]; the model takes {', '.join(signature.names[:40])}",
+            )
+        else:
+            ignored += 1
+            continue
+        _same_rows(inputs, rows, where, rows_max)
+    if inputs.rows == 0:
+        raise RequestError(
+            400, "inputs hold no rows" if inputs.named or inputs.matrix is not None else _no_columns(signature)
+        )
+    attach(inputs, message.parameters, signature)
+    return Call(inputs, message.id, message.outputs, message.parameters, ignored)
+
+
+def _no_columns(signature: Signature) -> str:
+    return f"none of the inputs is a column of the model; it takes {', '.join(signature.names[:40])}"
+
+
+def _same_rows(inputs: Inputs, rows: int, where: str, rows_max: int) -> None:
+    if rows > rows_max:
+        raise RequestError(413, f"{where} has {rows} rows, the limit is {rows_max}; send several requests")
+    if inputs.rows and rows != inputs.rows:
+        raise RequestError(400, f"{where} has {rows} rows, the inputs before it {inputs.rows}")
+    inputs.rows = rows
+
+
+def _values(tensor: _Tensor) -> list[Any]:
+    where = f"input '{tensor.name}'"
+    check_tensor(tensor.shape, tensor.datatype, where)
+    if not isinstance(tensor.data, list):
+        raise RequestError(400, f"{where}: data must be a list, found {describe(tensor.data)}")
+    flat = tensor.data
+    for _ in tensor.shape[1:]:
+        if flat and isinstance(flat[0], list):
+            flat = _flatten(flat, where)
+    size = math.prod(tensor.shape)
+    if len(flat) != size:
+        raise RequestError(400, f"{where}: shape {tensor.shape} needs {size} values, data has {len(flat)}")
+    _check_values(flat, tensor.datatype, where)
+    return flat
+
+
+def check_tensor(shape: Sequence[int], datatype: str, where: str) -> None:
+    """Shape and datatype are ones that the protocol has."""
+    if datatype not in DATATYPES:
+        raise RequestError(400, f"{where}: datatype '{datatype[:40]}' is none of {', '.join(sorted(DATATYPES))}")
+    if not shape or len(shape) > 8 or any(size < 0 for size in shape):
+        raise RequestError(400, f"{where}: shape {shape[:20]} must have 1 to 8 sizes, none negative")
+
+
+def _flatten(nested: list[Any], where: str) -> list[Any]:
+    flat: list[Any] = []
+    for row, values in enumerate(nested):
+        if not isinstance(values, list):
+            raise RequestError(400, f"{where}: data mixes lists and values, found {describe(values)} at {row}")
+        flat += values
+    return flat
+
+
+def _check_values(flat: list[Any], datatype: str, where: str) -> None:
+    kinds = set(map(type, flat)) - {type(None)}
+    if datatype == "BYTES":
+        allowed: set[type] = {str}
+    elif datatype == "BOOL":
+        allowed = {bool, int}
+    else:
+        allowed = {int, float} if datatype in FLOATS else {int}
+    if kinds - allowed:
+        index = next(i for i, value in enumerate(flat) if value is not None and type(value) not in allowed)
+        raise RequestError(400, f"{where} is {datatype}, found {describe(flat[index])} at {index}")
+    if datatype in INTS and kinds:
+        low, high = INTS[datatype]
+        known = [value for value in flat if value is not None]
+        if min(known) < low or max(known) > high:
+            found = min(known) if min(known) < low else max(known)
+            raise RequestError(400, f"{where}: {found} does not fit {datatype}")
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+
+def wanted(outputs: list[RequestedOutput] | None, signature: Signature) -> tuple[str, ...]:
+    """Names of the outputs to send: those asked for, else all there are."""
+    there = OUTPUTS if signature.classes is not None else OUTPUTS[:1]
+    if not outputs:
+        return there
+    for output in outputs:
+        if output.name not in there:
+            raise RequestError(400, f"output '{output.name[:80]}' does not exist; there are {', '.join(there)}")
+    return tuple(output.name for output in outputs)
+
+
+@lru_cache(maxsize=256)
+def _prefix(model: str, version: int) -> bytes:
+    return b'{"model_name":%b,"model_version":"%d"' % (msgspec.json.encode(model), version)
+
+
+@lru_cache(maxsize=4096)
+def _predict_text(value: ClassValue, kind: type) -> bytes:  # noqa: ARG001  True and 1 are equal keys, their types not
+    return b',"outputs":[{"name":"predict","shape":[1],"datatype":"%b","data":[%b]}' % (
+        datatype_of(value).encode(),
+        msgspec.json.encode(value),
+    )
+
+
+def encode_row(
+    model: str,
+    version: int,
+    request_id: str | None,
+    prediction_id: str,
+    prediction: Any,
+    scores: Sequence[float] | None,
+) -> bytes:
+    """The answer for a single row with all outputs, quickly."""
+    if prediction.__class__ is float:
+        outputs = b',"outputs":[{"name":"predict","shape":[1],"datatype":"FP64","data":[%b]}' % msgspec.json.encode(
+            prediction
+        )
+    else:
+        outputs = _predict_text(prediction, prediction.__class__)
+    if scores is not None:
+        outputs += b',{"name":"scores","shape":[1,%d],"datatype":"FP64","data":%b}' % (
+            len(scores),
+            msgspec.json.encode(scores),
+        )
+    identity = b"" if request_id is None else b',"id":%b' % msgspec.json.encode(request_id)
+    return b'%b%b,"parameters":{"prediction_ids":["%b"]}%b]}' % (
+        _prefix(model, version),
+        identity,
+        prediction_id.encode(),
+        outputs,
+    )
+
+
+def answer_fields(scored: Scored, request_id: str | None) -> dict[str, Any]:
+    """All of the answer but its outputs."""
+    fields: dict[str, Any] = {"model_name": scored.deployment.name}
+    versions = set(scored.versions)
+    if len(versions) == 1:
+        fields["model_version"] = str(scored.versions[0])
+    if request_id is not None:
+        fields["id"] = request_id
+    fields["parameters"] = {"prediction_ids": scored.ids}
+    if len(versions) > 1:
+        fields["parameters"]["model_versions"] = [str(version) for version in scored.versions]
+    return fields
+
+
+def encode(scored: Scored, request_id: str | None, names: tuple[str, ...]) -> bytes:
+    """The answer for any number of rows."""
+    fields, n = answer_fields(scored, request_id), len(scored.ids)
+    outputs: list[dict[str, Any]] = []
+    for name in names:
+        if name == "predict":
+            datatype = datatype_of(scored.predictions[0]) if n else "FP64"
+            outputs.append({"name": name, "shape": [n], "datatype": datatype, "data": scored.predictions})
+        elif scored.scores is not None:
+            flat = scored.scores.ravel().tolist()
+            outputs.append({"name": name, "shape": list(scored.scores.shape), "datatype": "FP64", "data": flat})
+    fields["outputs"] = outputs
+    return msgspec.json.encode(fields)
+
+
+def datatype_of(value: Any) -> str:
+    """The protocol's name for a class or value."""
+    if isinstance(value, bool):
+        return "BOOL"
+    if isinstance(value, int):
+        return "INT64"
+    return "BYTES" if isinstance(value, str) else "FP64"
+
+
+def model_metadata(signature: Signature, versions: Sequence[int]) -> dict[str, Any]:
+    """The body of ``/v2/models/{m}``."""
+    outputs: list[dict[str, Any]] = []
+    if signature.classes is None:
+        outputs.append({"name": "predict", "datatype": "FP64", "shape": [-1]})
+    else:
+        first = signature.classes[0]
+        outputs.append({"name": "predict", "datatype": datatype_of(first), "shape": [-1]})
+        outputs.append(
+            {
+                "name": "scores",
+                "datatype": "FP64",
+                "shape": [-1, len(signature.classes)],
+                "parameters": {"classes": list(signature.classes)},
+            }
+        )
+    return {
+        "name": signature.model,
+        "versions": [str(version) for version in versions],
+        "platform": f"trimtab_{signature.runtime.name}",
+        "inputs": [
+            {
+                "name": spec.name,
+                "datatype": INPUT_DATATYPES[spec.type],
+                "shape": [-1],
+                "parameters": {"nullable": spec.nullable},
+            }
+            for spec in signature.inputs
+        ],
+        "outputs": outputs,
+        "parameters": {"entity": signature.entity, "event_time": signature.time, "task": signature.task},
+    }

@@ -1,0 +1,246 @@
+"""Rows of the prediction log and the label log, and the arrow batches they become (columns: docs/formats.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from trimtab.serving.package import InputSpec, Signature, class_text
+
+if TYPE_CHECKING:
+    from trimtab.serving.deployment import Slot
+
+TIME = pa.timestamp("us", tz="UTC")
+
+ARROW_TYPES = {
+    "float64": pa.float64(),
+    "int64": pa.int64(),
+    "bool": pa.bool_(),
+    "string": pa.string(),
+    "datetime": TIME,
+}
+
+LABEL_REPEATED = ["label"]
+PREDICTION_REPEATED = ["version", "arm", "shadow", "generation", "error", "y.prediction"]
+
+
+class Layout:
+    """The log's columns for a signature."""
+
+    __slots__ = ("all_floats", "inputs", "is_classification", "key", "schema", "scores", "texts")
+
+    def __init__(self, signature: Signature) -> None:
+        self.inputs: tuple[InputSpec, ...] = signature.inputs
+        self.is_classification = signature.classes is not None
+        self.all_floats = all(spec.type == "float64" for spec in signature.inputs)
+        self.texts = {value: class_text(value) for value in signature.classes or ()}
+        """Class to its text in the log."""
+        self.scores = len(self.texts)
+        fields = [
+            ("prediction_id", pa.string()),
+            ("time", TIME),
+            ("event_time", TIME),
+            ("version", pa.int32()),
+            ("arm", pa.string()),
+            ("shadow", pa.bool_()),
+            ("entity", pa.string()),
+            ("generation", pa.int32()),
+            ("latency_ms", pa.float32()),
+            ("error", pa.string()),
+            *((f"x.{spec.name}", ARROW_TYPES[spec.type]) for spec in signature.inputs),
+            ("y.prediction", pa.string() if self.is_classification else pa.float64()),
+            *((f"y.score.{text}", pa.float64()) for text in self.texts.values()),
+        ]
+        self.schema = pa.schema(fields)
+        self.key = tuple((name, str(kind)) for name, kind in fields)
+        """Equal for signatures whose rows may stand in one file."""
+
+
+RowRecord = tuple[
+    "Slot",  # 0 that scored
+    int,  # 1 generation
+    bool,  # 2 shadow
+    str | None,  # 3 error
+    str,  # 4 prediction id
+    float,  # 5 arrival, seconds since the epoch
+    float,  # 6 event time
+    str | None,  # 7 entity
+    float,  # 8 latency in ms
+    Sequence[Any] | None,  # 9 inputs in the order of the signature; None on shadow rows
+    Any,  # 10 prediction; None where there was an error
+    tuple[float, ...] | None,  # 11 scores
+]
+"""A single answered row. A plain tuple, because one is made per request."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRecord:
+    """Rows of one request, or of shadow scoring, that one version scored."""
+
+    slot: Slot
+    generation: int
+    shadow: bool
+    error: str | None
+    ids: Sequence[str]
+    times: Sequence[float] | float
+    event_times: Sequence[float]
+    entities: Sequence[str | None]
+    latency_ms: float
+    columns: dict[str, npt.NDArray[np.generic]] | None
+    prediction: npt.NDArray[np.generic] | None
+    scores: npt.NDArray[np.float64] | None
+
+
+def block_batch(block: BlockRecord) -> pa.RecordBatch:
+    """A block as an arrow batch of its layout's schema."""
+    layout, n = block.slot.layout, len(block.ids)
+    inputs = [
+        pa.nulls(n, ARROW_TYPES[spec.type]) if block.columns is None else _input(block.columns[spec.name], spec)
+        for spec in layout.inputs
+    ]
+    times = np.full(n, block.times) if isinstance(block.times, float) else block.times
+    prediction = None if block.prediction is None else block.prediction.tolist()
+    return _assemble(
+        block.slot,
+        (block.generation, block.shadow, block.error),
+        (block.ids, times, block.event_times, block.entities, np.full(n, block.latency_ms)),
+        inputs,
+        prediction,
+        None if block.scores is None else np.ascontiguousarray(block.scores.T),
+    )
+
+
+def row_batches(rows: Sequence[RowRecord]) -> list[tuple[Slot, pa.RecordBatch]]:
+    """Single rows as arrow batches, one for each (version, generation, shadow, error)."""
+    groups: dict[tuple[int, int, bool, str | None, bool], list[RowRecord]] = {}
+    for row in rows:
+        groups.setdefault((id(row[0]), row[1], row[2], row[3], row[9] is None), []).append(row)
+    return [(group[0][0], _rows_batch(group)) for group in groups.values()]
+
+
+def _rows_batch(rows: list[RowRecord]) -> pa.RecordBatch:
+    slot, generation, shadow, error, ids, times, event_times, entities, latencies, values, predictions, scores = zip(
+        *rows, strict=True
+    )
+    layout, n = slot[0].layout, len(rows)
+    if values[0] is None:
+        inputs = [pa.nulls(n, ARROW_TYPES[spec.type]) for spec in layout.inputs]
+    elif layout.all_floats:
+        inputs = [pa.array(column, from_pandas=True) for column in _matrix(values, len(layout.inputs))]
+    else:
+        inputs = [_input(column, spec) for column, spec in zip(zip(*values, strict=True), layout.inputs, strict=True)]
+    failed = error[0] is not None
+    return _assemble(
+        slot[0],
+        (generation[0], shadow[0], error[0]),
+        (ids, times, event_times, entities, latencies),
+        inputs,
+        None if failed else predictions,
+        None if failed or scores[0] is None else _matrix(scores, layout.scores),
+    )
+
+
+def _matrix(rows: Sequence[Sequence[Any]], width: int) -> npt.NDArray[np.float64]:
+    """Column by column, (width, n); None is NaN."""
+    try:
+        flat = np.fromiter(chain.from_iterable(rows), np.float64, len(rows) * width)
+    except TypeError:  # a missing value among them
+        flat = np.array(list(chain.from_iterable(rows)), dtype=np.float64)
+    return np.ascontiguousarray(flat.reshape(len(rows), width).T)
+
+
+def _assemble(
+    slot: Slot,
+    same: tuple[int, bool, str | None],
+    each: tuple[Sequence[str], Any, Any, Sequence[str | None], Any],
+    inputs: list[pa.Array],
+    prediction: Sequence[Any] | None,
+    scores: npt.NDArray[np.float64] | None,
+) -> pa.RecordBatch:
+    layout = slot.layout
+    generation, shadow, error = same
+    ids, times, event_times, entities, latencies = each
+    n = len(ids)
+    if prediction is None:
+        answer = pa.nulls(n, pa.string() if layout.is_classification else pa.float64())
+    elif layout.is_classification:
+        texts = layout.texts
+        answer = pa.array([texts.get(value, str(value)) for value in prediction], pa.string())
+    else:
+        answer = pa.array(prediction, pa.float64())
+    score_columns = (
+        [pa.nulls(n, pa.float64())] * layout.scores
+        if scores is None
+        else [pa.array(column, from_pandas=True) for column in scores]
+    )
+    arrays = [
+        pa.array(ids, pa.string()),
+        time_array(times),
+        time_array(event_times),
+        pa.repeat(pa.scalar(slot.version, pa.int32()), n),
+        pa.repeat(pa.scalar(slot.arm, pa.string()), n),
+        pa.repeat(pa.scalar(shadow), n),
+        pa.array(entities, pa.string()),
+        pa.repeat(pa.scalar(generation, pa.int32()), n),
+        pa.array(np.asarray(latencies, dtype=np.float32)),
+        pa.repeat(pa.scalar(error, pa.string()), n),
+        *inputs,
+        answer,
+        *score_columns,
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=layout.schema)
+
+
+def _input(values: Any, spec: InputSpec) -> pa.Array:
+    if spec.type == "string":
+        return pa.array(values, pa.string())
+    numbers = np.asarray(values, dtype=np.float64)
+    if spec.type == "float64":
+        return pa.array(numbers, from_pandas=True)
+    missing = np.isnan(numbers)
+    filled = np.where(missing, 0.0, numbers)
+    if spec.type == "datetime":
+        return pa.array(_microseconds(filled), pa.int64(), mask=missing).cast(TIME)
+    if spec.type == "bool":
+        return pa.array(filled != 0, pa.bool_(), mask=missing)
+    return pa.array(np.clip(filled, -(2.0**63), 2.0**63 - 1024).astype(np.int64), pa.int64(), mask=missing)
+
+
+def time_array(seconds: Any) -> pa.Array:
+    """Seconds since the epoch as timestamps of microseconds, UTC."""
+    return pa.array(_microseconds(np.asarray(seconds, dtype=np.float64)), pa.int64()).cast(TIME)
+
+
+def _microseconds(seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    return np.round(seconds * 1e6).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRecord:
+    """One label as it arrived."""
+
+    prediction_id: str
+    label: str | float
+    """The class's text, or the value."""
+    label_time: float
+    time: float
+
+
+def label_batch(labels: Sequence[LabelRecord]) -> pa.RecordBatch:
+    """Labels as an arrow batch; all are texts or all are numbers."""
+    kind = pa.string() if isinstance(labels[0].label, str) else pa.float64()
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.array([label.prediction_id for label in labels], pa.string()),
+            pa.array([label.label for label in labels], kind),
+            time_array([label.label_time for label in labels]),
+            time_array([label.time for label in labels]),
+        ],
+        names=["prediction_id", "label", "label_time", "time"],
+    )

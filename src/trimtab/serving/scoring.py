@@ -1,0 +1,254 @@
+"""From rows to answers: choose the version, score, and keep what has to be recorded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from trimtab.core.domain.errors import DataError, ExternalError
+from trimtab.serving.deployment import Deployment, Slot
+from trimtab.serving.http import RequestError
+from trimtab.serving.ids import IdSource
+from trimtab.serving.inputs import Inputs, columns_of, row_of, unusual
+from trimtab.serving.log import LogWriter
+from trimtab.serving.metrics import Metrics
+from trimtab.serving.records import BlockRecord, RowRecord
+from trimtab.serving.shadow import ShadowJob, ShadowQueue
+
+Columns = dict[str, npt.NDArray[np.generic]]
+
+
+class ModelFailedError(RequestError):
+    """The model raised on these rows: ours to answer for (500), unless the rows themselves are out of bounds (400)."""
+
+
+@dataclass(slots=True)
+class Part:
+    """The rows of a request that one version scored."""
+
+    slot: Slot
+    index: npt.NDArray[np.intp] | None
+    """Positions in the request; None: all rows."""
+    columns: Columns
+    prediction: npt.NDArray[np.generic] | None = None
+    scores: npt.NDArray[np.float64] | None = None
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class Scored:
+    """A scored batch: what is answered and what is recorded."""
+
+    deployment: Deployment
+    inputs: Inputs
+    ids: list[str]
+    arrived: float
+    started: float
+    versions: list[int]
+    predictions: list[Any] = field(default_factory=list)
+    scores: npt.NDArray[np.float64] | None = None
+    parts: list[Part] = field(default_factory=list)
+
+    @property
+    def event_times(self) -> list[float]:
+        given = self.inputs.event_times
+        if given is None:
+            return [self.arrived] * len(self.ids)
+        return [self.arrived if at is None else at for at in given]
+
+    @property
+    def entities(self) -> list[str | None]:
+        return self.inputs.entities or [None] * len(self.ids)
+
+
+class Scorer:
+    """Scores and records. ``row`` and ``commit`` belong to the event loop, ``batch`` may run in a thread."""
+
+    def __init__(
+        self, log: LogWriter, metrics: Metrics, shadow: ShadowQueue, ids: IdSource, clock: Callable[[], float]
+    ) -> None:
+        self._log = log
+        self._metrics = metrics
+        self._shadow = shadow
+        self._ids = ids
+        self._clock = clock
+
+    def row(
+        self, deployment: Deployment, fixed: Slot | None, inputs: Inputs, started: float
+    ) -> tuple[Slot, str, Any, tuple[float, ...] | None]:
+        """Score and record a request of a single row: version, prediction id, prediction, scores.
+
+        Raises:
+            RequestError: the row does not fit the version's inputs, or the model failed on it.
+        """
+        now = self._clock()
+        prediction_id = self._ids.next(now) if inputs.ids is None else inputs.ids[0]
+        entity = None if inputs.entities is None else inputs.entities[0]
+        event_time = now if inputs.event_times is None or inputs.event_times[0] is None else inputs.event_times[0]
+        slot = fixed or deployment.only or deployment.slots[deployment.router.choose(entity or prediction_id)]
+        values = row_of(inputs, slot.signature, slot.layout.all_floats)
+        try:
+            prediction, scores = slot.model.predict_row(values)
+        except ExternalError as error:
+            record = (slot, deployment.generation, False, str(error), prediction_id, now, event_time, entity)
+            self._failed_row((*record, _ms(started), values, None, None))
+            raise _blame(slot, columns_of(inputs, slot.signature), error) from error
+        seconds = time.perf_counter() - started
+        self._log.add(
+            (
+                slot,
+                deployment.generation,
+                False,
+                None,
+                prediction_id,
+                now,
+                event_time,
+                entity,
+                seconds * 1000.0,
+                values,
+                prediction,
+                scores,
+            )
+        )
+        slot.counters.answered(seconds)
+        if deployment.shadow:
+            self._shadow.add(
+                ShadowJob(deployment, inputs, [prediction_id], now, [event_time], [entity], [slot.version])
+            )
+        return slot, prediction_id, prediction, scores
+
+    def _failed_row(self, record: RowRecord) -> None:
+        self._log.add(record)
+        record[0].counters.failed()
+
+    def batch(
+        self, deployment: Deployment, fixed: Slot | None, inputs: Inputs, started: float, ids: IdSource
+    ) -> Scored:
+        """Score any number of rows; nothing is recorded yet (``commit``). The first part that failed ends it.
+
+        Raises:
+            RequestError: the rows do not fit a version's inputs.
+        """
+        now = self._clock()
+        taken = ids.take(inputs.rows, now) if inputs.ids is None else inputs.ids
+        scored = Scored(deployment, inputs, taken, now, started, [])
+        slots = _slots(deployment, fixed, inputs, taken)
+        scored.versions = [slot.version for slot in slots]
+        distinct = list({slot.version: slot for slot in slots}.values())
+        for slot in distinct:
+            columns = columns_of(inputs, slot.signature)
+            index = None
+            if len(distinct) > 1:
+                index = np.array([i for i, chosen in enumerate(slots) if chosen is slot], dtype=np.intp)
+                columns = {name: column[index] for name, column in columns.items()}
+            scored.parts.append(Part(slot, index, columns))
+        for part in scored.parts:
+            try:
+                part.prediction, part.scores = part.slot.model.predict(part.columns)
+            except (ExternalError, DataError) as error:
+                part.error = str(error)
+        if not any(part.error for part in scored.parts):
+            _join(scored)
+        return scored
+
+    def commit(self, scored: Scored) -> None:
+        """Record a scored batch and queue it for the shadow.
+
+        Raises:
+            RequestError: a version failed on its rows (recorded all the same).
+        """
+        failed = next((part for part in scored.parts if part.error), None)
+        seconds = time.perf_counter() - scored.started
+        for part in scored.parts:
+            # Where one part failed nothing was answered: the other parts' rows are errors too.
+            error = part.error
+            if error is None and failed is not None:
+                error = f"version {failed.slot.version} failed on rows of the same request"
+            self._log.add_block(_block(scored, part, error, seconds))
+            if error:
+                part.slot.counters.failed(len(part.columns) and _length(part.columns))
+            else:
+                part.slot.counters.answered(seconds, len(scored.ids) if part.index is None else len(part.index))
+        if failed is not None:
+            raise _blame(failed.slot, failed.columns, ExternalError(failed.error or ""))
+        if scored.deployment.shadow:
+            job = ShadowJob(
+                scored.deployment,
+                scored.inputs,
+                scored.ids,
+                scored.arrived,
+                scored.event_times,
+                scored.entities,
+                scored.versions,
+            )
+            self._shadow.add(job)
+
+
+def _ms(started: float) -> float:
+    return (time.perf_counter() - started) * 1000.0
+
+
+def _length(columns: Columns) -> int:
+    return len(next(iter(columns.values())))
+
+
+def _slots(deployment: Deployment, fixed: Slot | None, inputs: Inputs, ids: Sequence[str]) -> list[Slot]:
+    one = fixed or deployment.only
+    if one is not None:
+        return [one] * inputs.rows
+    entities = inputs.entities or [None] * inputs.rows
+    choose, slots = deployment.router.choose, deployment.slots
+    return [slots[choose(entity or taken)] for entity, taken in zip(entities, ids, strict=True)]
+
+
+def _join(scored: Scored) -> None:
+    """Put the parts' answers back into the order of the request."""
+    first = scored.parts[0]
+    assert first.prediction is not None  # noqa: S101  only called where no part failed
+    if first.index is None:
+        scored.predictions, scored.scores = first.prediction.tolist(), first.scores
+        return
+    n, classes = len(scored.ids), scored.deployment.classes
+    scored.predictions = [None] * n
+    with_scores = classes is not None and all(part.scores is not None for part in scored.parts)
+    if with_scores and classes is not None:
+        scored.scores = np.zeros((n, len(classes)))
+    for part in scored.parts:
+        assert part.index is not None and part.prediction is not None  # noqa: S101, PT018
+        for position, value in zip(part.index.tolist(), part.prediction.tolist(), strict=True):
+            scored.predictions[position] = value
+        if scored.scores is not None and part.scores is not None and classes is not None:
+            at = [classes.index(value) for value in part.slot.signature.classes or ()]
+            scored.scores[np.ix_(part.index, np.array(at))] = part.scores
+
+
+def _block(scored: Scored, part: Part, error: str | None, seconds: float) -> BlockRecord:
+    def mine(values: Sequence[Any]) -> Sequence[Any]:
+        return values if part.index is None else [values[i] for i in part.index.tolist()]
+
+    return BlockRecord(
+        slot=part.slot,
+        generation=scored.deployment.generation,
+        shadow=False,
+        error=error,
+        ids=mine(scored.ids),
+        times=scored.arrived,
+        event_times=mine(scored.event_times),
+        entities=mine(scored.entities),
+        latency_ms=seconds * 1000.0,
+        columns=part.columns,
+        prediction=None if error else part.prediction,
+        scores=None if error else part.scores,
+    )
+
+
+def _blame(slot: Slot, columns: Columns, error: ExternalError) -> RequestError:
+    reason = unusual(columns, slot.signature)
+    if reason is not None:
+        return ModelFailedError(400, f"version {slot.version} cannot score this: {reason}")
+    return ModelFailedError(500, f"version {slot.version} failed: {error}")

@@ -1,0 +1,78 @@
+"""What a server is told at its start. Nothing here reads the environment; the entry points fill it in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from trimtab.core.domain.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds that keep a server answering, whatever it is sent."""
+
+    body_bytes: int = 16 * 1024 * 1024
+    """A larger request body gets 413."""
+    head_bytes: int = 32 * 1024
+    """Request line and headers together; more gets 431."""
+    rows: int = 50_000
+    """Rows of one request; more gets 413."""
+    inline_bytes: int = 32 * 1024
+    """A larger body is decoded and scored in a thread, so that small requests do not wait behind it."""
+    queued_batches: int = 16
+    """Batches waiting for or in a thread; beyond them 503 with Retry-After at once."""
+    connections: int = 4096
+    """Open connections of one worker; beyond them 503 and close."""
+    turn_s: float = 0.5
+    """Requests that would have waited longer than this within one turn of the event loop get 503 with Retry-After."""
+    request_s: float = 30.0
+    """From the first byte of a request to its last; slower clients get 408."""
+    idle_s: float = 75.0
+    """A keep-alive connection without a request is closed after this."""
+    write_s: float = 30.0
+    """A client that does not read its answer for this long is cut off."""
+    drain_s: float = 10.0
+    """On SIGTERM: how long requests under way may take."""
+    shadow_rows: int = 8192
+    """Rows waiting to be scored in shadow; beyond them they are dropped and counted."""
+    log_rows: int = 200_000
+    """Rows waiting to be written; beyond them they are dropped and counted."""
+    label_ids: int = 200_000
+    """Prediction ids whose label is remembered, to answer repeats without logging them again."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """One server: where it reads, where it writes, where it listens."""
+
+    deployment: Path
+    """The deployment directory (docs/formats.md)."""
+    logs: Path
+    """The log directory."""
+    host: str = "127.0.0.1"
+    port: int = 8080
+    """0 takes a free one; the ready line and ``<deployment>/servers/<pid>.json`` name it."""
+    workers: int = 1
+    """Processes that share the port."""
+    flush_s: float = 0.5
+    """Records are on disk at most about this long after the answer: what a kill -9 can lose."""
+    durability: Literal["batch", "sync"] = "batch"
+    """``sync``: an answer is sent only after its record is on disk."""
+    poll_s: float = 0.05
+    """How often ``routes.json`` is looked at."""
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        problems = []
+        if not 0 <= self.port <= 65535:
+            problems.append(f"port must be 0 to 65535, found {self.port}")
+        if self.workers < 1:
+            problems.append(f"workers must be at least 1, found {self.workers}")
+        if not 0 < self.flush_s <= 60:
+            problems.append(f"flush_s must be above 0 and at most 60 seconds, found {self.flush_s}")
+        if self.durability not in ("batch", "sync"):
+            problems.append(f"durability must be 'batch' or 'sync', found '{self.durability}'")
+        if problems:
+            raise UserError("\n".join(problems))
