@@ -13,7 +13,13 @@ GATE = "latency"
 
 
 def latency_gate(
-    samples_ms: NDArray[np.float64], *, limit_ms: float, q: float = 0.95, failures: int = 0, level: float = 0.95
+    samples_ms: NDArray[np.float64],
+    *,
+    limit_ms: float,
+    q: float = 0.95,
+    failures: int = 0,
+    failure: str = "",
+    level: float = 0.95,
 ) -> GateResult:
     """Compare the interval of a latency quantile with its limit.
 
@@ -25,6 +31,7 @@ def latency_gate(
         limit_ms: largest quantile allowed.
         q: which quantile.
         failures: requests that were not answered properly.
+        failure: what the first of them was answered.
         level: confidence of the interval (order statistics, no assumption on the shape).
 
     >>> latency_gate(np.linspace(1.0, 3.0, 400), limit_ms=100.0).text
@@ -32,7 +39,7 @@ def latency_gate(
     """
     n = len(samples_ms)
     if failures:
-        text = f"{failures:,} of {n + failures:,} requests failed"
+        text = f"{failures:,} of {n + failures:,} requests failed" + (f", the first with {failure}" if failure else "")
         return GateResult(GATE, Verdict.FAILED, text, float(failures), 0.0, "requests")
     if n == 0:
         return unmeasured("no request was answered", limit_ms)

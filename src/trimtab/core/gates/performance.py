@@ -134,7 +134,7 @@ def numbers(values: list[float]) -> list[str]:
     """Figures with the same number of decimals: two significant in the smallest, at most four in the largest.
 
     >>> numbers([0.38, -0.0213]), numbers([12345.6, 3.2])
-    (['0.3800', '-0.0213'], ['12,346', '3'])
+    (['0.380', '-0.021'], ['12,346', '3'])
     """
     sizes = [float(np.floor(np.log10(abs(value)))) for value in values if np.isfinite(value) and abs(value) > 1e-9]
     digits = int(np.clip(min(1 - min(sizes), 3 - max(sizes)), 0, 12)) if sizes else 1

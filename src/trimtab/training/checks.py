@@ -1,0 +1,108 @@
+"""The gates of a run: what each needs is measured here, the answer is given by the pure ``core.gates``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trimtab.core.domain.errors import DataError, ExternalError, NotFoundError
+from trimtab.core.domain.gate import GateResult
+from trimtab.core.domain.verdict import Verdict
+from trimtab.core.gates import latency as latency_gate
+from trimtab.core.gates import parity as parity_gate
+from trimtab.core.gates.metrics import Answers
+from trimtab.core.gates.performance import GATE as PERFORMANCE
+from trimtab.core.gates.performance import Reference, performance_gate
+from trimtab.training.evaluate import constant_answers, figures, model_answers
+from trimtab.training.measure import PackageServer
+
+if TYPE_CHECKING:
+    from trimtab.project.settings import Project
+    from trimtab.training.compile import PackageResult
+    from trimtab.training.pipeline import Prepared, Services
+    from trimtab.training.spec import TrainSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The performance gate's answer and the figures of what the candidate was compared with."""
+
+    gate: GateResult
+    figures: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+def performance(spec: TrainSpec, services: Services, prepared: Prepared, ours: Answers, scratch: Path) -> Compared:
+    """Against the champion on the same rows; against a constant answer where there is no champion."""
+    project = services.project
+    truth = prepared.truth[prepared.evaluation]
+    constant = constant_answers(
+        prepared.truth[: prepared.training], truth, prepared.classes, prepared.positive, project.metric
+    )
+    found = {"constant": figures(constant)}
+    if spec.champion is None:
+        named = "the base rate" if project.task == "classification" else "the training rows' average"
+        return Compared(_gate(project, ours, Reference(named, constant, trivial=True)), found)
+    try:
+        reference = _champion(spec.champion, services, prepared, scratch)
+    except (ExternalError, NotFoundError, DataError) as error:
+        text = f"could not measure: champion v{spec.champion}: {error}"
+        return Compared(GateResult(PERFORMANCE, Verdict.ERROR, text), found)
+    found["champion"] = figures(reference.answers)
+    if reference.answers.scores is None and project.metric in ("log_loss", "brier", "auroc"):
+        text = f"could not measure: champion v{spec.champion} gives no scores, '{project.metric}' needs them"
+        return Compared(GateResult(PERFORMANCE, Verdict.ERROR, text), found)
+    return Compared(_gate(project, ours, reference), found)
+
+
+def _gate(project: Project, ours: Answers, reference: Reference) -> GateResult:
+    return performance_gate(
+        ours,
+        reference,
+        metric=project.metric,
+        allowance=project.allowance,
+        rows_min=project.gates.performance.rows_min,
+    )
+
+
+def _champion(version: int, services: Services, prepared: Prepared, scratch: Path) -> Reference:
+    """The champion's answers, from its registered package through the runtime that serves it."""
+    from trimtab.serving.runtimes import load
+
+    record = services.registry.get(version)
+    package = services.registry.fetch(version, scratch / f"champion-{version}")
+    rows = prepared.table.slice(prepared.training)
+    truth = prepared.truth[prepared.evaluation]
+    answers, lacking = model_answers(load(package), rows, truth, prepared.classes, prepared.positive)
+    name = f"champion v{version}" + (f" (without its {', '.join(lacking)})" if lacking else "")
+    unseen = None
+    if record.trained_until is not None:
+        unseen = prepared.at[prepared.evaluation] > record.trained_until
+    return Reference(name, answers, unseen)
+
+
+def latency(project: Project, server: PackageServer, prepared: Prepared) -> GateResult:
+    """Single-row requests to a real server that serves the package alone."""
+    limit_ms = project.gates.latency.p95_ms
+    try:
+        timed = server.measure(prepared.table.slice(prepared.training))
+    except ExternalError as error:
+        return latency_gate.unmeasured(str(error), limit_ms)
+    return latency_gate.latency_gate(
+        np.asarray(timed.samples_ms), limit_ms=limit_ms, failures=timed.failures, failure=timed.first_failure
+    )
+
+
+def parity(project: Project, package: PackageResult) -> GateResult:
+    """What the packager found of the runtime that it took, on evaluation and hostile rows."""
+    taken = package.parity[-1]
+    unit = "score" if project.task == "classification" else "of the value"
+    return parity_gate.parity_gate(
+        difference=taken.largest if taken.passed else float("inf"),
+        rows=taken.rows,
+        tolerance=project.gates.parity.tolerance,
+        runtime=package.runtime,
+        unit=unit,
+    )
