@@ -41,7 +41,7 @@ def error_code(error: Exception) -> str:
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
     """Everything that MLflow, its database driver, its HTTP client or the disk raises becomes an ``ExternalError``."""
-    # No telemetry and no progress bars: MLflow reads this from the environment alone, and the first when it is imported.
+    # No telemetry and no progress bars: MLflow reads these from the environment alone, the first at import.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # noqa: TID251
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # noqa: TID251
     try:

@@ -18,6 +18,9 @@ from trimtab.ports import RunLog
 RECORD = "trimtab.record"
 """Tag of a version (or of a run without a model): the ``VersionRecord`` as JSON, without version and run."""
 
+MODEL = "logged_model"
+"""Tag of a version: the id of MLflow's logged model that holds its package."""
+
 _PARAMETER_CHARS_MAX = 6000
 _TAG_CHARS_MAX = 8000
 _RECORD_CHARS_MAX = 100_000
@@ -76,7 +79,7 @@ def version_tags(run: RunLog, draft: VersionRecord, model_id: str) -> dict[str, 
         "manifest": draft.manifest,
         "verdict": str(run.verdict),
         "validation_status": "approved" if draft.deployable else "rejected",
-        "logged_model": model_id,
+        MODEL: model_id,
         RECORD: encode(draft),
     }
 

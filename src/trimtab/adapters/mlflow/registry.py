@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import tempfile
@@ -133,7 +134,9 @@ class MlflowRegistry:
         """What an earlier call made of this job, when it came to its end."""
         found = self._search(f"name = '{self._model}' AND tags.job = '{job}'")
         if found:
-            return records.from_version(min(found, key=lambda version: int(version.version)))
+            first = min(found, key=lambda version: int(version.version))
+            self._link(first.tags[records.MODEL], int(first.version))
+            return records.from_version(first)
         for run in self._runs(job):
             if records.RECORD in run.data.tags:
                 return records.decode(run.data.tags[records.RECORD], 0, run.info.run_id)
@@ -184,7 +187,13 @@ class MlflowRegistry:
             await_creation_for=0,
             model_id=model.model_id,
         )
+        self._link(model.model_id, int(created.version))
         return records.with_ids(draft, int(created.version), run_id)
+
+    def _link(self, model_id: str, version: int) -> None:
+        """Let MLflow's page of the logged model name the version made of it."""
+        link = json.dumps([{"name": self._model, "version": version}])
+        self._client.set_logged_model_tags(model_id, {"mlflow.modelVersions": link})
 
     def _start(self, run: RunLog) -> str:
         created = self._client.create_run(
