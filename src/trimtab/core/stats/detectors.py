@@ -1,0 +1,99 @@
+"""Did the level of a stream of block losses rise? E-detectors that may be looked at after every block.
+
+Shin, Ramdas & Rinaldo, "E-detectors: a nonparametric framework for sequential change detection" (2022): with bets
+f_t whose expectation
+under 'no change' is at most 1, the sum M_t = (M_{t-1} + 1) f_t reaches c with an average run length of at least c, so
+P(alarm within T blocks) <= T / c, whenever one looks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[np.float64]
+
+RISES = np.array([0.5, 1.0, 1.5, 2.0])
+"""Rises of the level, in standard deviations of a block, that the mean detector bets on."""
+CAP = 3.0
+"""A block counts at most this many standard deviations: one bad day alone is no change."""
+
+_QUANTILES = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
+_RATIOS = (1.15, 1.3, 1.6, 2.0, 3.0, 5.0, 10.0, 20.0, 40.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detection:
+    """The detector's path."""
+
+    log_e: Values
+    """(T,) ln of the mean of M over the bets, after each block; the alarm is at ln c."""
+    onset: int
+    """Index of the block from which the strongest bet grew to its present value; T where it did not grow."""
+
+    @property
+    def peak(self) -> float:
+        """Largest value of the path; -inf without blocks."""
+        return float(self.log_e.max(initial=-np.inf))
+
+
+def shiryaev_roberts(log_bets: Values) -> Detection:
+    """Run the sum over blocks for several bets at once and take their mean.
+
+    Args:
+        log_bets: (T, J) ln f of each of J bets for each block; each f has expectation at most 1 under 'no change'.
+    """
+    steps, bets = log_bets.shape
+    level = np.full(bets, -np.inf)
+    path = np.empty(steps)
+    log_n = np.log(max(bets, 1))
+    for at in range(steps):
+        level = np.logaddexp(level, 0.0) + log_bets[at]
+        path[at] = np.logaddexp.reduce(level) - log_n
+    return Detection(path, _onset(log_bets, path))
+
+
+def _onset(log_bets: Values, path: Values) -> int:
+    """Where the CUSUM of the bet that carries the peak last stood at its minimum before the peak."""
+    if not len(path):
+        return 0
+    peak = int(np.argmax(path))
+    sums = np.vstack([np.zeros(log_bets.shape[1]), np.cumsum(log_bets[: peak + 1], axis=0)])
+    gains = sums[-1] - sums.min(axis=0)
+    best = int(np.argmax(gains))
+    return int(np.argmin(sums[:, best])) if gains[best] > 0 else len(path)
+
+
+def rise_bets(z: Values) -> Values:
+    """(T, J) ln bets on a rise of the mean of standardised losses: λ z - λ² / 2, z capped above at ``CAP``.
+
+    Expectation at most 1 where z has mean at most 0 and is sub-Gaussian with variance proxy 1 under 'no change'.
+    The baseline's own
+    uncertainty belongs into z: subtract the *upper* confidence limit of its mean (Podkopaev & Ramdas, ICLR 2022).
+    """
+    capped = np.minimum(z, CAP)
+    return RISES * capped[:, None] - RISES**2 / 2
+
+
+def rank_bets(losses: Values, warm_up: int) -> Values:
+    """(T, J) ln bets on conformal ranks: u_t is the rank of loss t among all up to t (ties split), small where it
+    is large.
+
+    Distribution-free: exact where blocks are exchangeable before the change, whatever the losses' distribution
+    (Vovk et al. 2003).
+    The first ``warm_up`` blocks are only collected. Bets f(u) = r for u <= q, else (1 - r q) / (1 - q).
+    """
+    pairs = [(q, r) for q in _QUANTILES for r in _RATIOS if q * r < 0.95]
+    q = np.array([pair[0] for pair in pairs])
+    r = np.array([pair[1] for pair in pairs])
+    out = np.zeros((len(losses), len(pairs)))
+    win, lose = np.log(r), np.log((1 - r * q) / (1 - q))
+    for at in range(warm_up, len(losses)):
+        earlier = losses[:at]
+        larger = np.count_nonzero(earlier > losses[at]) + 0.5 * np.count_nonzero(earlier == losses[at])
+        rank = (larger + 1.0) / (at + 1.0)
+        # whole ranks make P(u <= q) at most q: the bet is fair or worse
+        out[at] = np.where(rank <= q, win, lose)
+    return out
