@@ -1,52 +1,71 @@
-"""A training job: a spec comes in, a result goes out, and the exit code says which kind."""
+"""A training job: ``jobs/<job>/spec.json`` goes in, ``result.json`` comes out, and the exit code says which kind."""
 
 from __future__ import annotations
 
+import json
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from trimtab.core.domain.errors import ExternalError, TrimtabError, UserError
+from trimtab.core.domain.errors import ExternalError, IntegrityError, NotFoundError, TrimtabError, UserError
+from trimtab.training.files import write_bytes
 from trimtab.training.pipeline import Progress, Services, run
 from trimtab.training.spec import from_json
 
 EXIT_REGISTERED, EXIT_FAILED, EXIT_USER, EXIT_REJECTED = 0, 1, 2, 3
+SPEC, RESULT = "spec.json", "result.json"
 
 
-def run_job(
-    services: Services, spec: dict[str, Any], write_result: Callable[[dict[str, Any]], None], progress: Progress
-) -> int:
-    """Run the spec and write its result, whatever happens; the result is the last thing written.
+def run_job(services: Callable[[], Services], home: Path, progress: Progress) -> int:
+    """Run the spec in the job's directory and write its result, whatever happens; the result is the last thing written.
 
     Args:
-        spec: plain JSON of a ``TrainSpec``.
-        write_result: puts the result where the loop looks, at once or not at all.
+        services: opens the project; what it raises becomes the result too.
+        home: ``jobs/<job>``.
         progress: gets one line per step.
 
     Returns:
         0 registered, 3 rejected by the gates, 2 the user must mend something, 1 a failure of ours or outside.
+
+    Raises:
+        NotFoundError: there is no such job.
     """
+    if not home.is_dir():
+        jobs = ", ".join(sorted(path.name for path in home.parent.glob("*") if path.is_dir())) or "none"
+        raise NotFoundError(f"there is no job '{home.name}' in {home.parent}; there are {jobs}")
     try:
-        result = run(from_json(spec), services, progress)
+        result = run(from_json(read_spec(home)), services(), progress)
         code = EXIT_REGISTERED if result["outcome"] == "registered" else EXIT_REJECTED
     except TrimtabError as error:
-        result, code = _failed(str(error), _kind(error)), EXIT_USER if isinstance(error, UserError) else EXIT_FAILED
+        result, code = failed(str(error), _fault(error)), EXIT_USER if isinstance(error, UserError) else EXIT_FAILED
     except Exception as error:  # noqa: BLE001 - the process's last line: a defect must reach the loop as a failed job
         progress(traceback.format_exc())
-        result, code = _failed(f"{type(error).__name__}: {error}", "defect"), EXIT_FAILED
+        result, code = failed(f"{type(error).__name__}: {error}", "defect"), EXIT_FAILED
     if result["error"]:
         progress(f"failed: {result['error']}")
-    write_result(result)
+    write_bytes(home / RESULT, json.dumps(result, indent=2).encode() + b"\n")
     return code
 
 
-def _kind(error: TrimtabError) -> str:
-    if isinstance(error, UserError):
-        return "user"
-    return "external" if isinstance(error, ExternalError) else "defect"
+def read_spec(home: Path) -> dict[str, Any]:
+    """The job's spec as plain JSON.
+
+    Raises:
+        IntegrityError: it is not there or no JSON object.
+    """
+    path = home / SPEC
+    try:
+        spec = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise IntegrityError(f"{path} cannot be read: {error}") from error
+    if not isinstance(spec, dict):
+        raise IntegrityError(f"{path} holds {type(spec).__name__}, not an object")
+    return spec
 
 
-def _failed(error: str, fault: str) -> dict[str, Any]:
+def failed(error: str, fault: str) -> dict[str, Any]:
+    """The result of a run that came to no version. ``fault``: ``user``, ``external`` or ``defect``."""
     return {
         "outcome": "failed",
         "version": None,
@@ -57,3 +76,9 @@ def _failed(error: str, fault: str) -> dict[str, Any]:
         "error": error,
         "fault": fault,
     }
+
+
+def _fault(error: TrimtabError) -> str:
+    if isinstance(error, UserError):
+        return "user"
+    return "external" if isinstance(error, ExternalError) else "defect"
