@@ -42,6 +42,17 @@ def open_workspace(start: Path, clock: Clock | None = None) -> Workspace:
     return Workspace(path.resolve().parent, load(path), path.resolve(), clock)
 
 
+def initialise_data_versions(root: Path) -> None:
+    """Make ``root`` a place where data can be versioned, unless it is one.
+
+    Raises:
+        ExternalError: the disk refused.
+    """
+    from trimtab.adapters.dvc import DvcStore
+
+    DvcStore(root).ensure_initialised()
+
+
 def policy_of(project: Project) -> Policy:
     """The project file as the core sees it."""
     rollout, retraining = project.rollout, project.retraining

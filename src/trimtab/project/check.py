@@ -103,7 +103,7 @@ def _target(project: Project, sample: pa.Table) -> Iterator[Found]:
 
     column, task = project.data.target, project.task
     kind = sample.schema.field(column).type
-    number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    number = type_words(kind) in ("a number", "a whole number")
     if task == "regression":
         if not number:
             words = f"column '{column}' is {type_words(kind)}{_example(sample, column)}; regression predicts a number"
@@ -144,15 +144,16 @@ def is_feature_type(kind: pa.DataType) -> bool:
     import pyarrow as pa
 
     t = pa.types
-    scalar = t.is_boolean(kind) or t.is_integer(kind) or t.is_floating(kind) or t.is_timestamp(kind) or t.is_date(kind)
-    return scalar or _is_text(kind)
+    tests = (t.is_boolean, t.is_integer, t.is_floating, t.is_decimal, t.is_timestamp, t.is_date)
+    return any(test(kind) for test in tests) or _is_text(kind)
 
 
 def _is_text(kind: pa.DataType) -> bool:
     import pyarrow as pa
 
     inner = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_string(inner) or pa.types.is_large_string(inner))
+    t = pa.types
+    return bool(t.is_string(inner) or t.is_large_string(inner) or t.is_string_view(inner))
 
 
 def type_words(kind: pa.DataType) -> str:
@@ -166,6 +167,7 @@ def type_words(kind: pa.DataType) -> str:
         (t.is_boolean, "true or false"),
         (t.is_integer, "a whole number"),
         (t.is_floating, "a number"),
+        (t.is_decimal, "a number"),
         (t.is_timestamp, "a time"),
         (t.is_date, "a date"),
         (t.is_null, "empty"),

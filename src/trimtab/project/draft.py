@@ -31,9 +31,10 @@ def scalar(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def draft(name: str, files: str, look: Look, found: Guess) -> str:
+def draft(name: str, files: str | tuple[str, ...], look: Look, found: Guess) -> str:
     """The whole file. It reads back without error as a project."""
-    sections = (_head(name, files, look, found), _data(files, found), _features(found), _policy(found))
+    shown = files if isinstance(files, str) else ", ".join(files)
+    sections = (_head(name, shown, look, found), _data(files, found), _features(found), _policy(found))
     return "\n".join(line for section in sections for line in section) + "\n"
 
 
@@ -63,8 +64,9 @@ def _head(name: str, files: str, look: Look, found: Guess) -> list[str]:
     ]
 
 
-def _data(files: str, found: Guess) -> list[str]:
-    lines = ["data:", f"  files: {scalar(files)}"]
+def _data(files: str | tuple[str, ...], found: Guess) -> list[str]:
+    listed = scalar(files) if isinstance(files, str) else f"[{', '.join(scalar(file) for file in files)}]"
+    lines = ["data:", f"  files: {listed}"]
     lines.append(_line(f"  time: {scalar(found.time.column)}", found.time.why))
     lines.append(_line(f"  target: {scalar(found.target.column)}", "what is predicted"))
     if found.positive is not None:

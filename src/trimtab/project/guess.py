@@ -186,8 +186,6 @@ def _task(look: Look, column: Column) -> tuple[str, Noted]:
     Raises:
         UserError: the target is constant, always missing, or of a type that cannot be predicted.
     """
-    import pyarrow as pa
-
     kind, name = column.type, column.name
     known = look.sample[name].drop_null()
     if not len(known) or column.distinct < 2:
@@ -196,7 +194,7 @@ def _task(look: Look, column: Column) -> tuple[str, Noted]:
     words = type_words(kind)
     if not is_feature_type(kind) or _is_time(column):
         raise UserError(f"target '{name}' is {words}; it must be a number, text, or true or false")
-    number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    number = words in ("a number", "a whole number")
     whole = number and all(float(value).is_integer() for value in known.slice(0, 5000).to_pylist())
     if number and not (whole and column.distinct <= 20):
         low, high = column.low, column.high

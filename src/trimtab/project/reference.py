@@ -59,6 +59,22 @@ def markdown() -> str:
     return "\n".join(parts)
 
 
+def plain() -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Each section's path with its settings as (name and default, type and description), for a terminal."""
+    for path, model in sections():
+        lines = []
+        for name, field in model.model_fields.items():
+            if not _is_section(field):
+                default = _default(field).strip("*")
+                kind = _type(field).replace("\\|", "|")
+                lines.append((name, f"{kind}{f' [{default}]' if default else ''}: {_flat(field.description or '')}"))
+        yield path, [(name, text.replace("`", "")) for name, text in lines]
+
+
+def _is_section(field: FieldInfo) -> bool:
+    return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+
+
 def schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) for editors; what crosses fields is checked when the file is read."""
     body = Project.model_json_schema()

@@ -10,12 +10,12 @@ import pyarrow as pa
 from trimtab.core.domain.errors import DataError, NotFoundError
 
 PARQUET = (".parquet", ".pq")
-CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
+CSV = (".csv",)
 BATCH_ROWS = 65_536
 
 
 def data_files(patterns: Sequence[str], root: Path) -> tuple[Path, ...]:
-    """The files of paths and globs, in that order, each once; a folder stands for its Parquet and CSV files.
+    """The files of paths and globs, in that order, each once.
 
     Raises:
         NotFoundError: a pattern matches nothing; the text names the pattern and the folder.
@@ -23,7 +23,7 @@ def data_files(patterns: Sequence[str], root: Path) -> tuple[Path, ...]:
     """
     found: dict[Path, None] = {}
     for pattern in patterns:
-        files = [file for match in _matches(pattern, root) for file in (_inside(match) if match.is_dir() else [match])]
+        files = _matches(pattern, root)
         if not files:
             raise NotFoundError(f"no data file '{pattern}' in {root}")
         found.update(dict.fromkeys(files))
@@ -35,15 +35,24 @@ def data_files(patterns: Sequence[str], root: Path) -> tuple[Path, ...]:
 
 def _matches(pattern: str, root: Path) -> list[Path]:
     plain = root / pattern
-    if plain.exists():
+    if plain.is_file():
         return [plain]
     anchor = Path(pattern).anchor
     base = Path(anchor) if anchor else root
-    return sorted(base.glob(pattern.removeprefix(anchor)))
+    relative = pattern.removeprefix(anchor)
+    return sorted(path for path in base.glob(relative) if path.is_file()) if relative else []
 
 
-def _inside(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.rglob("*") if file.name.lower().endswith(PARQUET + CSV) and file.is_file())
+def patterns_in(folder: Path) -> tuple[str, ...]:
+    """Globs for the data files that stand directly in a folder: ``*.parquet``, ``*.csv``.
+
+    Raises:
+        NotFoundError: there are none.
+    """
+    endings = sorted({path.suffix for path in folder.iterdir() if path.name.lower().endswith(PARQUET + CSV)})
+    if not endings:
+        raise NotFoundError(f"no Parquet or CSV file in {folder}")
+    return tuple(f"*{ending}" for ending in endings)
 
 
 def batches(file: Path, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
@@ -70,9 +79,7 @@ def _parquet(file: Path, rows: int) -> Iterator[pa.RecordBatch]:
 def _csv(file: Path) -> Iterator[pa.RecordBatch]:
     from pyarrow import csv
 
-    options = csv.ParseOptions(delimiter="\t" if ".tsv" in file.name.lower() else ",")
-    converting = csv.ConvertOptions(strings_can_be_null=True)
-    with csv.open_csv(file, parse_options=options, convert_options=converting) as reader:
+    with csv.open_csv(file) as reader:
         empty = True
         for batch in reader:
             empty = False

@@ -1,0 +1,166 @@
+"""What a person asks for: deploy, roll back, promote, abort, pause, resume, approve, reject, override."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from trimtab.cli.options import COMMON, PERSON, Common, Person, workspace
+from trimtab.cli.show import coloured, show, show_json
+from trimtab.core.domain.errors import UserError
+
+if TYPE_CHECKING:
+    from trimtab.controller.commands import Outcome
+
+Strategy = Literal["canary", "blue-green", "shadow", "shadow-then-canary"]
+Version = Annotated[int, Parameter(help="Number of the version, as in 'trimtab versions'.")]
+Question = Annotated[int, Parameter(help="Number of the decision that asks, as in 'trimtab status'.")]
+
+
+def deploy(
+    version: Version,
+    *,
+    strategy: Annotated[Strategy | None, Parameter(help="Another one than the project's.", show_default=False)] = None,
+    person: Person = PERSON,
+    common: Common = COMMON,
+) -> int:
+    """Roll a registered version out: by the project's strategy, or by another one.
+
+    The first version takes all traffic at once; later ones meet the champion in a rollout. A version that did not
+    pass its gates is refused.
+
+    Example:
+        trimtab deploy 8 --strategy shadow
+    """
+    from trimtab.controller import commands
+
+    desk = workspace(common)
+    return done(
+        commands.deploy(desk, version, strategy=strategy, actor=person.name, reason=person.reason),
+        f"version {version} serves already, or its rollout is under way",
+        common,
+    )
+
+
+def rollback(
+    version: Annotated[
+        int | None, Parameter(help="To which version. Default: the last one that served before.", show_default=False)
+    ] = None,
+    *,
+    person: Person = PERSON,
+    common: Common = COMMON,
+) -> int:
+    """Return to an earlier version at once, in one step. A rollout that is under way ends.
+
+    Example:
+        trimtab rollback --reason "complaints about night flights"
+        trimtab rollback 3
+    """
+    from trimtab.controller import commands
+
+    desk = workspace(common)
+    outcome = commands.rollback(desk, version, actor=person.name, reason=person.reason)
+    return done(outcome, f"version {version} serves already", common)
+
+
+def promote(*, person: Person = PERSON, common: Common = COMMON) -> int:
+    """Give the challenger all traffic now, whatever its analysis says.
+
+    Example:
+        trimtab promote --reason "labels come too late to wait"
+    """
+    from trimtab.controller import commands
+
+    return done(commands.promote(workspace(common), actor=person.name, reason=person.reason), "", common)
+
+
+def abort(*, person: Person = PERSON, common: Common = COMMON) -> int:
+    """End the rollout: the champion answers everything, and the challenger is not rolled out again by itself.
+
+    Example:
+        trimtab abort --reason "wrong training data"
+    """
+    from trimtab.controller import commands
+
+    return done(commands.abort(workspace(common), actor=person.name, reason=person.reason), "", common)
+
+
+def pause(*, person: Person = PERSON, common: Common = COMMON) -> int:
+    """Keep the rollout at its weight. Harm still aborts it.
+
+    Example:
+        trimtab pause --reason "release freeze"
+    """
+    from trimtab.controller import commands
+
+    outcome = commands.pause(workspace(common), actor=person.name, reason=person.reason)
+    return done(outcome, "the rollout is paused already", common)
+
+
+def resume(*, person: Person = PERSON, common: Common = COMMON) -> int:
+    """Let a paused rollout go on from where it was.
+
+    Example:
+        trimtab resume
+    """
+    from trimtab.controller import commands
+
+    outcome = commands.resume(workspace(common), actor=person.name, reason=person.reason)
+    return done(outcome, "the rollout is not paused", common)
+
+
+def approve(question: Question, *, person: Person = PERSON, common: Common = COMMON) -> int:
+    """Confirm what the loop asked for: it is done at once.
+
+    Example:
+        trimtab approve 41
+    """
+    from trimtab.controller import commands
+
+    outcome = commands.approve(workspace(common), str(question), actor=person.name, reason=person.reason)
+    return done(outcome, "", common)
+
+
+def reject(question: Question, *, person: Person = PERSON, common: Common = COMMON) -> int:
+    """Decline what the loop asked for: nothing is changed.
+
+    Example:
+        trimtab reject 41 --reason "wait until after the holidays"
+    """
+    from trimtab.controller import commands
+
+    outcome = commands.reject(workspace(common), str(question), actor=person.name, reason=person.reason)
+    return done(outcome, "", common)
+
+
+def override(version: Version, *, person: Person = PERSON, common: Common = COMMON) -> int:
+    """Let a version pass against its gates. Needs a reason; your name and the reason stay on record.
+
+    Example:
+        trimtab override 9 --reason "the old labels were wrong: incident 31"
+    """
+    from trimtab.controller import commands
+
+    if not person.reason.strip():
+        raise UserError("an override needs --reason: it stays on record with your name")
+    outcome = commands.override(workspace(common), version, actor=person.name, reason=person.reason)
+    return done(outcome, f"the gates of version {version} are overridden already", common)
+
+
+def done(outcome: Outcome, already: str, common: Common) -> int:
+    """Tells what a command did. Effects that failed are told, and the exit code is 1: the decision stands."""
+    from trimtab.controller.queries import describe
+
+    if common.json:
+        show_json({"decision": outcome.entry, "problems": outcome.problems})
+    elif outcome.entry is None:
+        show(f"nothing to do: {already or 'it is so already'}")
+    else:
+        told = [action for action in outcome.entry.actions if action["type"] not in ("Alert", "Answer")]
+        words = ", ".join(describe(action) for action in told or outcome.entry.actions)
+        show(f"decision {outcome.entry.seq}: {words}")
+    if not common.json:
+        for problem in outcome.problems:
+            show(coloured("failed", f"not done yet, will be tried again: {problem}"))
+    return 1 if outcome.problems else 0

@@ -1,0 +1,72 @@
+"""The table of commands: name, group, one line, where its function stands.
+
+Pure data without imports, so that ``trimtab --help`` costs no more than Python's own start; the parser is built from
+the same table (``trimtab.cli.app``), so the two cannot differ.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """One command."""
+
+    name: str
+    group: str
+    summary: str
+    function: str
+    """``module:function``, imported when the command is used."""
+
+
+COMMANDS = (
+    Command("init", "Start", "Look at data and write a commented trimtab.yaml.", "trimtab.cli.init:init"),
+    Command("train", "Start", "Train a version, check it at the gates, register it.", "trimtab.cli.train:train"),
+    Command("up", "Start", "Serve, watch and decide: server and controller together.", "trimtab.cli.up:up"),
+    Command("serve", "Start", "Only serve: the data plane, without a controller.", "trimtab.cli.serve:serve"),
+    Command(
+        "status",
+        "See",
+        "What serves, what is under way, what is wrong, what waits for you.",
+        "trimtab.cli.status:status",
+    ),
+    Command("history", "See", "The decisions, newest last.", "trimtab.cli.history:history"),
+    Command("why", "See", "The story of a decision: its causes, evidence and figures.", "trimtab.cli.why:why"),
+    Command("versions", "See", "The registered versions and what their gates said.", "trimtab.cli.versions:versions"),
+    Command("settings", "See", "Every setting of trimtab.yaml with its reason.", "trimtab.cli.settings:settings"),
+    Command("deploy", "Act", "Roll a registered version out.", "trimtab.cli.act:deploy"),
+    Command("rollback", "Act", "Return to an earlier version at once.", "trimtab.cli.act:rollback"),
+    Command("promote", "Act", "Give the challenger all traffic now.", "trimtab.cli.act:promote"),
+    Command("abort", "Act", "End the rollout; the champion answers everything.", "trimtab.cli.act:abort"),
+    Command("pause", "Act", "Keep the rollout where it is.", "trimtab.cli.act:pause"),
+    Command("resume", "Act", "Let a paused rollout go on.", "trimtab.cli.act:resume"),
+    Command("approve", "Act", "Confirm what the loop asked for.", "trimtab.cli.act:approve"),
+    Command("reject", "Act", "Decline what the loop asked for.", "trimtab.cli.act:reject"),
+    Command("override", "Act", "Let a version pass against its gates, on record.", "trimtab.cli.act:override"),
+)
+
+_HEAD = """\
+Usage: trimtab COMMAND [OPTIONS]
+
+Keeps a machine-learning model healthy after it is deployed: watches, understands, decides,
+retrains, rolls out, rolls back, and can tell why.
+"""
+
+_TAIL = """\
+In a new project:
+  trimtab init data.parquet --target late --time departed_at
+  trimtab train
+  trimtab up
+
+'trimtab COMMAND --help' has the options and an example. Every command takes --json.
+Exit codes: 0 done, 1 something failed outside, 2 your mistake, 3 a gate was not passed.
+"""
+
+
+def overview() -> str:
+    """What ``trimtab --help`` prints."""
+    parts = [_HEAD]
+    for group in dict.fromkeys(command.group for command in COMMANDS):
+        lines = [f"  {command.name:<10} {command.summary}" for command in COMMANDS if command.group == group]
+        parts.append("\n".join([f"{group}:", *lines, ""]))
+    return "\n".join([*parts, _TAIL])

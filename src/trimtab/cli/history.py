@@ -1,0 +1,53 @@
+"""``trimtab history``: the decisions in order."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from trimtab.cli.options import COMMON, Common, workspace
+from trimtab.cli.show import coloured, columns, short, show, show_json
+from trimtab.core.domain.errors import UserError
+
+
+def history(
+    *,
+    limit: Annotated[int, Parameter(alias="-n", help="How many, the newest ones; 0 shows all.")] = 20,
+    common: Common = COMMON,
+) -> int:
+    """The decisions, newest last; 'trimtab why N' tells the story of one.
+
+    Example:
+        trimtab history -n 50
+    """
+    from rich.text import Text
+
+    from trimtab.controller import queries
+
+    if limit < 0:
+        raise UserError(f"--limit must be 0 or more, found {limit}")
+    lines = queries.history(workspace(common), limit or None)
+    if common.json:
+        show_json(lines)
+        return 0
+    if not lines:
+        show("no decision yet: 'trimtab train' makes the first")
+        return 0
+    table = columns(
+        ("", "when (UTC)", "who", "what", "why", "after"),
+        (
+            (
+                Text(str(line.seq), style="bold"),
+                short(line.at),
+                coloured("minor", line.actor),
+                Text(line.what),
+                Text(line.why),
+                "" if line.cause is None else str(line.cause),
+            )
+            for line in lines
+        ),
+        right=(0, 5),
+    )
+    show(table)
+    return 0

@@ -1,0 +1,65 @@
+"""``trimtab serve``: the data plane by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from trimtab.cli.options import COMMON, Common, workspace
+
+
+def serve(
+    *,
+    deployment: Annotated[
+        Path | None, Parameter(help="The deployment directory. With it no project is needed.", show_default=False)
+    ] = None,
+    logs: Annotated[
+        Path | None, Parameter(help="The log directory. Default: 'logs' beside the deployment.", show_default=False)
+    ] = None,
+    host: Annotated[str | None, Parameter(help="Address to listen on.", show_default=False)] = None,
+    port: Annotated[int | None, Parameter(help="Port to listen on; 0 takes a free one.", show_default=False)] = None,
+    workers: Annotated[int | None, Parameter(help="Processes that share the port.", show_default=False)] = None,
+    flush: Annotated[
+        float | None, Parameter(help="Seconds until a record is on disk, at most.", show_default=False)
+    ] = None,
+    durability: Annotated[
+        Literal["batch", "sync"] | None,
+        Parameter(help="'sync' answers only after the record is on disk.", show_default=False),
+    ] = None,
+    common: Common = COMMON,
+) -> int:
+    """Answer requests with the versions that are deployed, and log them; decides nothing.
+
+    Example:
+        trimtab serve --port 8080 --workers 2
+        trimtab serve --deployment /srv/flights/deployment --logs /srv/flights/logs
+    """
+    from trimtab.serving.run import run_server
+    from trimtab.serving.settings import ServerSettings
+
+    if deployment is not None:
+        base = ServerSettings(deployment.absolute(), (logs or deployment.absolute().parent / "logs").absolute())
+    else:
+        desk = workspace(common)
+        ours = desk.project.serving
+        base = ServerSettings(
+            desk.deployment,
+            logs.absolute() if logs else desk.logs,
+            host=ours.host,
+            port=ours.port,
+            workers=ours.workers,
+            flush_s=ours.flush,
+            durability=ours.durability,
+        )
+    settings = ServerSettings(
+        base.deployment,
+        base.logs,
+        host=base.host if host is None else host,
+        port=base.port if port is None else port,
+        workers=base.workers if workers is None else workers,
+        flush_s=base.flush_s if flush is None else flush,
+        durability=base.durability if durability is None else durability,
+    )
+    return run_server(settings)

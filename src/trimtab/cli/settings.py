@@ -1,0 +1,44 @@
+"""``trimtab settings``: the reference of trimtab.yaml on the terminal."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from trimtab.cli.options import COMMON, Common
+from trimtab.cli.show import grid, show
+from trimtab.core.domain.errors import NotFoundError
+
+
+def settings(
+    section: Annotated[str, Parameter(help="One section, e.g. rollout or gates.latency.")] = "",
+    *,
+    common: Common = COMMON,
+) -> int:
+    """Every setting of trimtab.yaml with its type, default and reason; with --json the JSON Schema for editors.
+
+    Example:
+        trimtab settings rollout
+    """
+    import json
+    import sys
+
+    from rich.text import Text
+
+    from trimtab.project import reference
+    from trimtab.project.explain import did_you_mean
+
+    if common.json:
+        sys.stdout.write(json.dumps(reference.schema(), indent=2) + "\n")
+        return 0
+    found = [path for path, _ in reference.sections()]
+    if section not in found:
+        raise NotFoundError(
+            f"there is no section '{section}'; {did_you_mean(section, [path for path in found if path])}"
+        )
+    for path, lines in reference.plain():
+        if path == section or not section or path.startswith(f"{section}."):
+            show(Text(f"\n{path or 'trimtab.yaml'}", style="bold"))
+            show(grid((f"  {name}", Text(text)) for name, text in lines))
+    return 0

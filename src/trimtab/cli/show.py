@@ -1,0 +1,108 @@
+"""How things look on a terminal: one console, colours of verdicts, ages in words, JSON."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from trimtab.core.domain.times import duration_text, iso
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+COLOURS = {
+    "successful": "green",
+    "failed": "bold red",
+    "inconclusive": "yellow",
+    "error": "magenta",
+    "champion": "bold green",
+    "challenger": "cyan",
+    "waiting": "cyan",
+    "rejected": "red",
+    "barred": "red",
+    "severe": "bold red",
+    "moderate": "yellow",
+    "minor": "dim",
+}
+
+WIDTH = 120
+"""Of output that goes into a file or a pipe."""
+
+
+def console() -> Console:
+    """The console of standard output: plain text when it is no terminal."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else WIDTH
+    return Console(width=width, highlight=False, emoji=False, markup=False, soft_wrap=False)
+
+
+def show(*parts: RenderableType) -> None:
+    """Prints the parts one below the other."""
+    target = console()
+    for part in parts:
+        target.print(part)
+
+
+def show_json(value: Any) -> None:
+    """Prints a value of ours (dataclasses, enums, tuples) as JSON, the same every time."""
+    import json
+
+    import msgspec
+
+    plain = msgspec.to_builtins(value, str_keys=True, order="deterministic")
+    sys.stdout.write(json.dumps(_finite(plain), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN: what could not be measured is null."""
+    if isinstance(value, float) and not abs(value) < float("inf"):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list) else value
+
+
+def grid(rows: Iterable[tuple[str, RenderableType]]) -> Table:
+    """Two columns: what, and what it is."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(Text(name, style="bold"), value)
+    return table
+
+
+def columns(heads: Iterable[str], rows: Iterable[Iterable[RenderableType]], right: Iterable[int] = ()) -> Table:
+    """A table without borders; ``right`` are the columns of figures."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    figures = set(right)
+    for i, head in enumerate(heads):
+        table.add_column(head, justify="right" if i in figures else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def coloured(word: str, text: str | None = None) -> RenderableType:
+    """A word in the colour of its meaning."""
+    from rich.text import Text
+
+    return Text(word if text is None else text, style=COLOURS.get(word, ""))
+
+
+def ago(then: float, now: float) -> str:
+    """``3h12m ago``; the date where the clock says otherwise."""
+    return f"{duration_text(now - then)} ago" if now >= then else iso(then)
+
+
+def short(at: float) -> str:
+    """``2013-03-10 05:00``, UTC."""
+    return iso(at).replace("T", " ")[:16]

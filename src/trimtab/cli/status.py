@@ -1,0 +1,154 @@
+"""``trimtab status``: a dozen lines that are enough at three in the morning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from trimtab.cli.options import COMMON, Common, workspace
+from trimtab.cli.show import COLOURS, ago, grid, short, show, show_json
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
+
+    from trimtab.controller.queries import StatusReport
+
+Row = tuple[str, "RenderableType"]
+
+
+def status(
+    *,
+    recent: Annotated[int, Parameter(help="How many of the last decisions to show.")] = 5,
+    common: Common = COMMON,
+) -> int:
+    """What serves, what is under way, what is wrong, what waits for you.
+
+    Example:
+        trimtab status
+    """
+    from trimtab.controller import queries
+
+    desk = workspace(common)
+    report = queries.status(desk, recent)
+    now = desk.clock.now()
+    if common.json:
+        show_json(report)
+        return 0
+    show(grid(rows(report, now)))
+    return 0
+
+
+def rows(report: StatusReport, now: float) -> Iterator[Row]:
+    """The lines of a report, most urgent last but one: the eye ends at what to do."""
+    yield report.name, _text(f"{report.mode} mode, {short(now)} UTC", "dim")
+    yield from _serving(report, now)
+    yield from _health(report.health)
+    yield from _rollout(report, now)
+    yield from _training(report, now)
+    yield from _incidents(report)
+    yield from _controller(report, now)
+    for i, line in enumerate(report.recent):
+        because = f": {line.why}" if line.why else ""
+        yield "decided" if i == 0 else "", _text(f"{line.seq} {short(line.at)} {line.what}{because}")
+    for question in report.questions:
+        text = f"{question.title} ({ago(question.asked_at, now)}): trimtab approve {question.seq}"
+        yield "asks you", _text(text, "bold yellow")
+
+
+def _text(text: str, style: str = "") -> Text:
+    from rich.text import Text
+
+    return Text(text, style=style)
+
+
+def _serving(report: StatusReport, now: float) -> Iterator[Row]:
+    if report.champion is None:
+        waits = f"version {report.waiting} waits for the controller: trimtab up" if report.waiting else "trimtab train"
+        yield "serves", _text(f"nothing yet; {waits}", "yellow")
+    else:
+        since = "" if report.champion_since is None else f", champion since {ago(report.champion_since, now)}"
+        warm = f"; ready for a rollback: {', '.join(map(str, report.previous))}" if report.previous else ""
+        yield "serves", _text(f"version {report.champion}{since}{warm}", COLOURS["champion"])
+    if report.watch_until is not None:
+        yield "", _text(f"under watch until {short(report.watch_until)}, its predecessor warm")
+    if report.waiting is not None and report.champion is not None:
+        yield "waiting", _text(f"version {report.waiting} passed its gates", COLOURS["waiting"])
+    ready = [server for server in report.servers if server.ready]
+    late = [server for server in ready if server.generation != report.generation]
+    if report.servers:
+        lag = (
+            f"; {len(late)} not yet at generation {report.generation}" if late else f", generation {report.generation}"
+        )
+        urls = ", ".join(server.url for server in report.servers[:3])
+        style = "" if len(ready) == len(report.servers) and not late else "yellow"
+        yield "servers", _text(f"{len(ready)} of {len(report.servers)} ready{lag} ({urls})", style)
+        for version, why in sorted({refusal for server in report.servers for refusal in server.refused}):
+            yield "", _text(f"version {version} refused: {why}", "bold red")
+    elif report.champion is not None:
+        yield "servers", _text("none answers: trimtab up", "bold red")
+
+
+def _health(health: dict[str, Any] | None) -> Iterator[Row]:
+    if health is None:
+        return
+    performance = health.get("performance")
+    diagnosis = health.get("diagnosis") or "none"
+    parts = []
+    if performance:
+        parts.append(
+            performance.get("text") or f"loss {performance['loss']:.4g} against {performance['baseline_loss']:.4g}"
+        )
+    if health.get("drifted") is not None:
+        parts.append("inputs drifted" if health["drifted"] else "inputs as before")
+    parts.append("nothing wrong" if diagnosis == "none" else f"diagnosis: {diagnosis}")
+    yield "health", _text("; ".join(parts), "" if diagnosis == "none" else "yellow")
+
+
+def _rollout(report: StatusReport, now: float) -> Iterator[Row]:
+    rollout = report.rollout
+    if rollout is None:
+        return
+    seen = report.rollout_evidence or {}
+    verdict = "paused" if rollout.paused else str(seen.get("verdict", "no evidence yet"))
+    share = f"{rollout.weight} %" if rollout.weight else "in shadow"
+    number = f", step {rollout.step + 1} of {len(rollout.plan.steps)}" if rollout.weight else ""
+    line = f"{rollout.id}: version {rollout.version} by {rollout.plan.strategy}, {share}{number}, "
+    text = _text(line + f"begun {ago(rollout.started_at, now)}: ")
+    text.append(verdict, style=COLOURS.get(verdict, "yellow"))
+    yield "rollout", text
+    for metric in seen.get("metrics", []):
+        yield (
+            "",
+            _text(f"{metric['text']}", COLOURS.get(metric["verdict"], "") if metric["verdict"] == "failed" else "dim"),
+        )
+    for missing in seen.get("missing", []):
+        yield "", _text(f"waits for {missing}", "yellow")
+    if seen.get("ready_at") is not None:
+        yield "", _text(f"likely decided by {short(seen['ready_at'])}", "dim")
+
+
+def _training(report: StatusReport, now: float) -> Iterator[Row]:
+    training = report.training
+    if training is not None:
+        spec = training.spec
+        yield "training", _text(f"{spec.job} ({spec.trigger}, {spec.strategy}) since {ago(training.started_at, now)}")
+
+
+def _incidents(report: StatusReport) -> Iterator[Row]:
+    for incident in report.incidents:
+        where = f" in {', '.join(incident.features)}" if incident.features else ""
+        line = f"{incident.kind.value}{where} since {short(incident.since)}: {incident.text} ({incident.remedy.value})"
+        yield "incident", _text(line, COLOURS.get(incident.severity.value, ""))
+
+
+def _controller(report: StatusReport, now: float) -> Iterator[Row]:
+    seen = report.controller
+    if seen is None:
+        yield "controller", _text("never ran here: trimtab up", "yellow")
+        return
+    yield "controller", _text(f"process {seen['pid']}, last looked {ago(float(seen['at']), now)}", "dim")
+    for problem in seen.get("problems", []):
+        yield "", _text(f"could not: {problem}", "bold red")
