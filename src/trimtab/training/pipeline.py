@@ -31,7 +31,7 @@ from trimtab.training.collect import collect
 from trimtab.training.evaluate import encoded, estimator_answers, figures, positive_position
 from trimtab.training.fit import build_estimator, class_values, features_frame, fit, target_array
 from trimtab.training.measure import PackageServer
-from trimtab.training.provenance import CodeState, environment, git_state
+from trimtab.training.provenance import CodeState, Git, code_state, environment
 from trimtab.training.report import gate_dicts, report_json, report_markdown
 from trimtab.training.spec import TrainSpec, to_json
 from trimtab.training.summary import baseline_of, permutation_importance
@@ -61,7 +61,8 @@ class Services:
     """The prediction log; None trains on the files alone."""
     project_file: Path | None = None
     """Logged with the run as it stands."""
-    git: Callable[[Path], CodeState] = git_state
+    git: Git | None = None
+    """The user's working tree; None records no code state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ def run(spec: TrainSpec, services: Services, progress: Progress = lambda _: None
         ExternalError: registry, store or disk failed; the same job can be run again.
     """
     watch = Stopwatch(progress)
-    code = services.git(services.root)
+    code = code_state(services.git)
     prepared = prepare(spec, services, watch)
     with watch.step("snapshot", f"snapshot of {len(prepared.at):,} rows"):
         folder = snapshot.write_snapshot(services.root, spec.job, prepared.table, prepared.at)

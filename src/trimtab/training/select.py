@@ -50,7 +50,7 @@ def select(
     inside = in_period(at, mature, spec)
     broken = np.zeros(len(at), bool)
     for quarantine in spec.quarantines:
-        broken |= (at >= quarantine.since) & (at <= quarantine.until)
+        broken |= (at >= quarantine.since) & (at <= (np.inf if quarantine.until is None else quarantine.until))
     chosen = np.flatnonzero(inside & ~broken & mature)
     counts = (int((inside & broken).sum()), int((inside & ~broken & ~mature).sum()), int((~inside).sum()))
     left_out = (

@@ -16,8 +16,8 @@ class Quarantine:
 
     since: float
     """First event time, seconds since the epoch; included."""
-    until: float
-    """Included."""
+    until: float | None
+    """Included; None: not over yet."""
     features: tuple[str, ...] = ()
     """The columns that were at fault; for the record (the whole row is left out)."""
 
@@ -82,6 +82,6 @@ def _quarantine(item: Any) -> Quarantine:
         return item
     try:
         since, until, *rest = item
-        return Quarantine(float(since), float(until), tuple(rest[0]) if rest else ())
+        return Quarantine(float(since), None if until is None else float(until), tuple(rest[0]) if rest else ())
     except (TypeError, ValueError) as error:
         raise UserError(f"a quarantine is [since, until, [features]], found {item!r}") from error
