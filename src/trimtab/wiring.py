@@ -266,7 +266,7 @@ class Workspace:
 
     def services(self) -> Services:
         """What the training pipeline works with."""
-        from trimtab.adapters import git
+        from trimtab.adapters.git import Git
         from trimtab.training.pipeline import Services
 
         return Services(
@@ -276,7 +276,7 @@ class Workspace:
             registry=self.registry,
             store=self.store,
             reader=self.reader,
-            git=git,
+            git=Git(self.root),
         )
 
 
