@@ -1,0 +1,162 @@
+"""Jumps of a number's level from one block to the next: changed units, swapped columns, values far out of range.
+
+A season moves slowly and the last sound blocks move with it; a broken feed jumps. So each block is compared with
+the median of the last
+sound blocks, in units of how far the baseline's blocks (and the sound live ones) move from theirs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trimtab.core.diagnosis.signals import Flags, Signal, Traffic, Values
+from trimtab.core.profiles import Baseline
+from trimtab.core.profiles.layout import FeatureKind, Role
+from trimtab.core.profiles.profile import INFINITE, SQUARES, SUM
+
+RECENT = 7
+"""Sound blocks that stand for 'just before'."""
+FACTORS = (100.0, 1000.0, 12.0, 60.0, 24.0, 3600.0, 365.25, 1.609344, 2.54, 0.45359237, 0.3048, 10.0)
+"""Known units: per cent, kilo, months, minutes, hours, days, miles, inches, pounds, feet, decimal point; and their
+inverses.
+"""
+OFFSETS = ((9 / 5, 32.0), (5 / 9, -160 / 9), (1.0, 273.15), (1.0, -273.15), (5 / 9, 255.372), (9 / 5, -459.67))
+"""Celsius, Fahrenheit, Kelvin as (scale, offset)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Levels:
+    """Mean and deviation of each block."""
+
+    mean: Values
+    deviation: Values
+    count: Values
+
+
+def jump_signals(baseline: Baseline, traffic: Traffic) -> list[Signal]:
+    """Signals ``SwappedColumns``, ``UnitChange`` and ``OutOfRange``, each strong in at least one block."""
+    jumped: dict[int, tuple[Flags, Flags, Values, Values]] = {}
+    for at, feature in enumerate(baseline.layout.features):
+        if feature.role is Role.INPUT and feature.kind is FeatureKind.NUMBER and _varies(baseline, at):
+            found = _jumps(baseline, traffic, at)
+            if found[0].any():
+                jumped[at] = found
+    out = _swapped(baseline, traffic, jumped)
+    taken = {at for signal in out for at in signal.features}
+    for at, (strong, sound, before, size) in jumped.items():
+        if at in taken:
+            continue
+        factor = _unit(baseline, traffic, at, strong, before)
+        if factor is not None:
+            out.append(
+                Signal("UnitChange", (at,), strong, sound, size, LIMIT, f"jump of the level ({factor}), in usual steps")
+            )
+        else:
+            far = strong & _far_out(baseline, traffic, at)
+            if far.any():
+                out.append(Signal("OutOfRange", (at,), far, sound, size, LIMIT, "jump of the level, in usual steps"))
+    return out
+
+
+LIMIT = 3.0
+"""Times the largest usual step."""
+
+
+def _varies(baseline: Baseline, at: int) -> bool:
+    return bool(baseline.total.high[at] > baseline.total.low[at])
+
+
+def _levels(baseline: Baseline, counts: NDArray[np.int64] | NDArray[np.int32], stats: Values, at: int) -> _Levels:
+    part, feature = baseline.layout.part(at), baseline.layout.features[at]
+    count = counts[:, part][:, :-1].sum(axis=1) - stats[:, at, INFINITE]
+    safe = np.maximum(count, 1.0)
+    mean = stats[:, at, SUM] / safe
+    deviation = np.sqrt(np.maximum(stats[:, at, SQUARES] / safe - mean**2, 0.0))
+    return _Levels(feature.centre + mean, deviation, count.astype(np.float64))
+
+
+def _jumps(baseline: Baseline, traffic: Traffic, at: int) -> tuple[Flags, Flags, Values, Values]:
+    """(N,) strong, (N,) sound, (N, 2) mean and deviation just before, (N,) size of the step in usual steps."""
+    feature, table = baseline.layout.features[at], baseline.blocks
+    past = _levels(baseline, table.counts, table.stats, at)
+    kept = past.count >= 20
+    means, deviations = list(past.mean[kept]), list(past.deviation[kept])
+    steps = [abs(means[i] - float(np.median(means[max(0, i - RECENT) : i]))) for i in range(1, len(means))]
+    usual = max([*steps, 0.25 * feature.spread])
+    if not means:
+        whole = _levels(baseline, baseline.total.counts[None, :], baseline.total.stats[None, :], at)
+        means, deviations, usual = [float(whole.mean[0])], [float(whole.deviation[0])], 2 * feature.spread
+    recent, recent_dev = means[-RECENT:], deviations[-RECENT:]
+    live = _levels(baseline, traffic.counts, traffic.stats, at)
+    size = len(traffic.rows)
+    strong, sound = np.zeros(size, dtype=np.bool_), np.zeros(size, dtype=np.bool_)
+    before, step = np.zeros((size, 2)), np.zeros(size)
+    for i in range(size):
+        before[i] = np.median(recent), np.median(recent_dev)
+        if not traffic.whole[i] or live.count[i] < 20:
+            continue
+        step[i] = abs(live.mean[i] - before[i, 0]) / usual
+        strong[i] = step[i] > LIMIT
+        sound[i] = step[i] <= LIMIT / 2
+        if not strong[i]:
+            recent = [*recent, float(live.mean[i])][-RECENT:]
+            recent_dev = [*recent_dev, float(live.deviation[i])][-RECENT:]
+    return strong, sound, before, step
+
+
+def _unit(baseline: Baseline, traffic: Traffic, at: int, strong: Flags, before: Values) -> str | None:
+    """The known change of unit that explains the jumped blocks: undone, their level and deviation are those of just
+    before.
+    """
+    live = _levels(baseline, traffic.counts, traffic.stats, at)
+    mean, deviation = float(np.median(live.mean[strong])), float(np.median(live.deviation[strong]))
+    was, was_dev = (float(each) for each in np.median(before[strong], axis=0))
+    scale = max(was_dev, 0.25 * baseline.layout.features[at].spread)
+    changes = [(f, 0.0) for factor in FACTORS for f in (factor, 1 / factor)] + list(OFFSETS)
+    best, name = 1.0, None
+    for factor, offset in changes:
+        level = abs((mean - offset) / factor - was) / scale
+        width = abs(np.log(max(deviation / factor, 1e-300) / scale)) if scale > 0 else 0.0
+        fit = max(level, width / np.log(2.5))
+        if fit < best:
+            best, name = fit, f"x {factor:g}" + (f" {offset:+g}" if offset else "")
+    return name
+
+
+def _far_out(baseline: Baseline, traffic: Traffic, at: int) -> Flags:
+    """Blocks whose mean lies outside of the reference's range by more than the range itself."""
+    low, high = float(baseline.total.low[at]), float(baseline.total.high[at])
+    live = _levels(baseline, traffic.counts, traffic.stats, at)
+    reach = high - low
+    found: Flags = (live.mean > high + reach) | (live.mean < low - reach)
+    return found
+
+
+def _swapped(
+    baseline: Baseline, traffic: Traffic, jumped: dict[int, tuple[Flags, Flags, Values, Values]]
+) -> list[Signal]:
+    """Pairs that jump in the same blocks, each to the other's level."""
+    out: list[Signal] = []
+    names = list(jumped)
+    for i, a in enumerate(names):
+        for b in names[i + 1 :]:
+            both = jumped[a][0] & jumped[b][0]
+            if not both.any() or any(a in signal.features or b in signal.features for signal in out):
+                continue
+            if _like(baseline, traffic, a, jumped[b][2], both) and _like(baseline, traffic, b, jumped[a][2], both):
+                sound, size = jumped[a][1] & jumped[b][1], np.minimum(jumped[a][3], jumped[b][3])
+                out.append(
+                    Signal("SwappedColumns", (a, b), both, sound, size, LIMIT, "jump of both levels, in usual steps")
+                )
+    return out
+
+
+def _like(baseline: Baseline, traffic: Traffic, at: int, other_before: Values, blocks: Flags) -> bool:
+    """Feature ``at`` in these blocks has the level and deviation that the other feature had before."""
+    live = _levels(baseline, traffic.counts, traffic.stats, at)
+    mean, deviation = float(np.median(live.mean[blocks])), float(np.median(live.deviation[blocks]))
+    was, was_dev = (float(each) for each in np.median(other_before[blocks], axis=0))
+    return abs(mean - was) <= max(was_dev, 1e-12) and 0.4 <= deviation / max(was_dev, 1e-300) <= 2.5
