@@ -82,7 +82,7 @@ class Blocks:
 
         names = [name for name in table.column_names if name.startswith(INPUT)]
         inputs = table.select(names).rename_columns([name.removeprefix(INPUT) for name in names])
-        columns = columns_of(inputs, self.baseline.schema)
+        columns = columns_of(inputs)
         return self.baseline.profile(columns, predictions=_predictions(table) if with_predictions else None)
 
     def _add_labelled(self, rows: list[Labelled]) -> None:

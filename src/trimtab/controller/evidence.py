@@ -12,10 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trimtab.core.profiles.baseline import Baseline
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
 SCORE = "y.score."
+ERROR_CAP = 5.0
+"""Regression: an error of so many times the champion's mean absolute error counts as 1, larger ones too: the tests of a
+rollout need bounded losses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +146,12 @@ class Evidence:
         if self.classes is None:
             return float(label) if isinstance(label, int | float) else None
         return float(self.classes.index(label)) if label in self.classes else None
+
+
+def loss_scale(baseline: Baseline) -> float:
+    """What one unit of loss is in a comparison: 1 for classification, ``ERROR_CAP`` times the champion's mean absolute
+    error out of sample for regression."""
+    return 1.0 if baseline.classes else ERROR_CAP * baseline.evaluation.loss
 
 
 def answered(predictions: pa.Table, event_clock: bool) -> Answered:

@@ -16,10 +16,11 @@ import numpy as np
 from trimtab.controller.blocks import Blocks
 from trimtab.controller.codec import record_of
 from trimtab.controller.comparison import Comparison
-from trimtab.controller.evidence import Evidence, answered
+from trimtab.controller.evidence import Evidence, answered, loss_scale
 from trimtab.core.decide.snapshot import JobFact, Snapshot
 from trimtab.core.decide.status import Rollout, Status, Watch
-from trimtab.core.diagnosis.assess import Assessment, AssessSettings, assess
+from trimtab.core.diagnosis.assess import assess
+from trimtab.core.diagnosis.result import Assessment, AssessSettings
 from trimtab.core.domain.times import DAY_S
 from trimtab.core.profiles.baseline import Baseline
 from trimtab.ports import JobPhase, Jobs, LogReader, Target
@@ -122,7 +123,7 @@ class Observer:
             if self._comparison is not None:
                 self._comparison.count(rows)
         if self._blocks is not None:
-            scale = self._blocks.baseline.loss_scale
+            scale = loss_scale(self._blocks.baseline)
             self._blocks.add(predictions, labelled)
         if self._comparison is not None:
             self._comparison.score(labelled, scale)

@@ -90,7 +90,7 @@ def read_routes(directory: Path) -> Routes:
             salt=raw.salt,
             split=tuple(Share(share.version, share.weight) for share in raw.split),
             shadow=tuple(raw.shadow),
-            arms=raw.arms,
+            arms={int(version): arm for version, arm in raw.arms.items()},
         )
     except FileNotFoundError:
         raise RefusedDeploymentError(f"{path} is not there yet: nothing was deployed") from None
@@ -129,7 +129,7 @@ def assemble(routes: Routes, models: dict[int, Model], counters: Callable[[str, 
     """A deployment from routes, the models of all their versions, and where each arm is counted."""
     slots = {}
     for version, model in models.items():
-        arm = routes.arms.get(str(version), "champion" if version == routes.split[0].version else "challenger")
+        arm = routes.arms.get(version, "champion" if version == routes.split[0].version else "challenger")
         counted = counters(model.signature.model, version, arm)
         slots[version] = Slot(version, arm, model, Layout(model.signature), counted)
     router = Router(routes)
