@@ -97,13 +97,14 @@ def build_package(
         hostile: also compare on rows with missing, unknown and extreme values.
 
     Raises:
-        DataError: no rows, a column of a type that cannot be served, classes that are not the estimator's, ``to`` exists.
+        DataError: no rows, a column of a type that cannot be served, classes that are not the estimator's, or ``to``
+            exists.
         EstimatorError: the estimator cannot answer even the evaluation rows.
     """
     if to.exists():
         raise DataError(f"{to} exists already; a package is written once")
     labels = _classes(estimator, task, classes)
-    subject = _Subject.of(estimator, task, features, labels, hostile=hostile, tolerance=tolerance)
+    subject = _Subject.of(estimator, features, labels, hostile=hostile, tolerance=tolerance)
     signature = Signature(
         model=model,
         task=task,
@@ -145,7 +146,6 @@ class _Subject:
     def of(
         cls,
         estimator: Any,
-        task: Task,
         features: pd.DataFrame,
         labels: tuple[ClassValue, ...] | None,
         *,

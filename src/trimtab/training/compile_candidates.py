@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
+import numpy as np
 
 from trimtab.core.domain.errors import DataError
-from trimtab.serving.runtimes.encoder import ENCODER, EncoderSpec
+from trimtab.serving.runtimes.encoder import ENCODER, EncoderSpec, Numbers
 from trimtab.serving.runtimes.heads import HeadSpec
 from trimtab.serving.runtimes.native import PICKLE, SKOPS, NativeSettings
 from trimtab.training.compile_encoder import Source, encoder_of, split_pipeline
@@ -70,8 +72,7 @@ class _Maker:
 
     def onnx_matrix(self, kind: Literal["double", "float"]) -> Form:
         encoder, head = self._encoder(), self._score_head()
-        width = sum(len(b.inputs) if hasattr(b, "inputs") else b.width for b in encoder.blocks)
-        content = estimator_to_onnx(self._final, width, kind, head)
+        content = estimator_to_onnx(self._final, _width(encoder), kind, head)
         settings = {"form": "matrix", "head": msgspec.to_builtins(head)}
         return Form("onnx", {"model.onnx": content, **_encoder_file(encoder)}, settings)
 
@@ -89,7 +90,8 @@ class _Maker:
         cast: Literal["float64", "float32"] = "float64"
         if self._name.startswith(_FLOAT32_TREES):
             cast = "float32"
-        return encoder_of(self._steps, self._source, cast=cast, nan=_allows_nan(self._final))
+        encoder = encoder_of(self._steps, self._source, cast=cast, nan=True)
+        return msgspec.structs.replace(encoder, nan=_takes_nan(self._final, _width(encoder)))
 
     def _read_trees(self) -> tuple[Any, Trees]:
         if self._trees is None:
@@ -138,17 +140,23 @@ def _encoder_file(encoder: EncoderSpec) -> dict[str, bytes]:
 
 
 def _check_width(encoder: EncoderSpec, features: int) -> None:
-    width = sum(len(b.inputs) if hasattr(b, "inputs") else b.width for b in encoder.blocks)
-    if width != features:
-        raise NotConvertibleError(f"the preprocessing gives {width} numbers, the trees take {features}")
+    if _width(encoder) != features:
+        raise NotConvertibleError(f"the preprocessing gives {_width(encoder)} numbers, the trees take {features}")
 
 
-def _allows_nan(final: Any) -> bool:
-    if not type(final).__module__.startswith("sklearn."):
-        return True
-    from sklearn.utils import get_tags
+def _width(encoder: EncoderSpec) -> int:
+    return sum(len(block.inputs) if isinstance(block, Numbers) else block.width for block in encoder.blocks)
 
-    return bool(get_tags(final).input_tags.allow_nan)
+
+def _takes_nan(final: Any, width: int) -> bool:
+    """Whether the estimator answers where numbers are missing: it is asked."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            final.predict(np.full((1, width), np.nan))
+    except ValueError:
+        return False
+    return True
 
 
 def _treelite_importer(final: Any) -> Callable[[Any], Any] | None:
@@ -166,8 +174,6 @@ def _treelite_importer(final: Any) -> Callable[[Any], Any] | None:
 
 
 def _from_sklearn(final: Any) -> Any:
-    import warnings
-
     import treelite.sklearn
 
     with warnings.catch_warnings():

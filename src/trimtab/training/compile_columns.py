@@ -83,7 +83,7 @@ def _column(series: pd.Series[Any], spec: InputSpec) -> npt.NDArray[np.generic]:
     import pandas as pd
 
     if spec.type == "string":
-        values: npt.NDArray[np.generic] = series.astype(object).to_numpy(copy=True)
+        values: npt.NDArray[Any] = series.astype(object).to_numpy(copy=True)
         values[np.asarray(pd.isna(values))] = None
         return values
     if spec.type == "datetime":

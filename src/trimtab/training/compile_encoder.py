@@ -1,8 +1,9 @@
 """Fitted scikit-learn preprocessing as an ``EncoderSpec``: arithmetic for numbers, tables for categories.
 
-Numbers: the parameters of imputers and scalers are copied. Categories: a transformer that treats each column by itself is
-*tabulated*, that is, executed on every value it knows, on an unknown and on a missing one, so that its own code says
-what comes out (infrequent groups, dropped columns, target means). What is left goes to other runtimes; parity checks all.
+Numbers: the parameters of imputers and scalers are copied. Categories: a transformer that treats each column by itself
+is *tabulated*, that is, executed on every value it knows, on an unknown and on a missing one, so that its own code says
+what comes out (infrequent groups, dropped columns, target means). What is left goes to other runtimes; parity checks
+all of it.
 """
 
 from __future__ import annotations
@@ -77,8 +78,6 @@ def encoder_of(steps: Sequence[Any], source: Source, *, cast: Literal["float64",
 
 
 def _column_transformer(transformer: Any, names: list[str], source: Source) -> Iterator[Numbers | Table]:
-    if getattr(transformer, "sparse_output_", False) and transformer.transformer_weights:
-        raise NotConvertibleError("ColumnTransformer has weights")
     if transformer.transformer_weights:
         raise NotConvertibleError("ColumnTransformer has weights")
     for name, fitted, columns in transformer.transformers_:

@@ -1,4 +1,4 @@
-"""scikit-learn estimators as ONNX graphs: own trees first, skl2onnx for the rest (float64, then float32, then by column)."""
+"""scikit-learn estimators as ONNX graphs by skl2onnx: over a matrix (float64 or float32) or by column."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NEVER_SEEN = "a value that was never seen"
 _BASE_ROWS = 3
 _MANY_INPUTS = 200
-_ROW_CHECKS = 400
+_ROW_CHECKS, _NATIVE_ROW_CHECKS = 400, 20
 _TIMED_ROWS = 200
 
 
@@ -173,7 +173,8 @@ def compare(model: Model, rows: Rows, reference: Answers, *, tolerance: float, r
     width = None if scores is None else scores.shape[1]
     found = answers(model.predict, rows, width)
     differences = _differences(found, reference, tolerance)
-    differences = np.maximum(differences, _row_differences(model, rows, reference, tolerance))
+    sample = _NATIVE_ROW_CHECKS if model.batching else _ROW_CHECKS
+    differences = np.maximum(differences, _row_differences(model, rows, reference, tolerance, sample))
     known = reference.answered
     bad = differences[known] > tolerance
     row_us = None if bad.any() else _row_us(model, rows, known)
@@ -212,10 +213,12 @@ def _differences(found: Answers, reference: Answers, tolerance: float) -> npt.ND
     return out
 
 
-def _row_differences(model: Model, rows: Rows, reference: Answers, tolerance: float) -> npt.NDArray[np.float64]:
+def _row_differences(
+    model: Model, rows: Rows, reference: Answers, tolerance: float, count: int
+) -> npt.NDArray[np.float64]:
     """The same through ``predict_row``, on a sample of rows; 0 where it was not asked."""
     n = len(rows)
-    sample = np.unique(np.linspace(0, n - 1, min(n, _ROW_CHECKS)).astype(int))
+    sample = np.unique(np.linspace(0, n - 1, min(n, count)).astype(int))
     shape = None if reference.scores is None else np.full(reference.scores.shape, np.nan)
     found = Answers(np.zeros(n, dtype=bool), np.full(n, None, dtype=object), shape)
     for index in sample[reference.answered[sample]]:
@@ -241,7 +244,7 @@ def _row_us(model: Model, rows: Rows, answered: npt.NDArray[np.bool_]) -> float 
     if not len(good):
         return None
     values = row_values(model, rows.columns, int(good[0]))
-    times = []
+    times: list[float] = []
     until = time.perf_counter() + 0.25
     while len(times) < _TIMED_ROWS and time.perf_counter() < until:
         start = time.perf_counter()

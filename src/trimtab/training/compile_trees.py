@@ -1,9 +1,9 @@
 """Tree ensembles as an ONNX graph in float64: exact splits, missing values and categories included.
 
-skl2onnx writes tree ensembles in float32 (a value may fall on the other side of a split) and leaves out where missing values
-go (a forest trained with them is silently wrong). Here the trees are read from treelite's own copy, which knows
-scikit-learn, XGBoost and LightGBM, and written as ``TreeEnsemble`` of ai.onnx.ml 5, whose thresholds, inputs and sums are
-float64, with the missing direction and the category set of each node.
+skl2onnx writes tree ensembles in float32 (a value may fall on the other side of a split) and leaves out where missing
+values go (a forest trained with them is silently wrong). Here the trees are read from treelite's own copy, which knows
+scikit-learn, XGBoost and LightGBM, and written as ``TreeEnsemble`` of ai.onnx.ml 5, whose thresholds, inputs and sums
+are float64, with the missing direction and the category set of each node.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def _link(postprocessor: str, classes: int | None) -> Link:
 
 
 def _one_tree(tree: Any, width: int) -> dict[str, Any]:
-    """The fields of one tree; a node whose categories go right is turned round, so that the left child is the true one."""
+    """The fields of one tree; a node whose categories go right is turned round: the left child is the true one."""
     kind, left, right = (np.asarray(tree.get_field(name)).astype(np.int64) for name in ("node_type", "cleft", "cright"))
     default_left = np.asarray(tree.get_field("default_left")).astype(bool)
     turned = (kind == _CATEGORIES) & np.asarray(tree.get_field("category_list_right_child")).astype(bool)
@@ -167,7 +167,7 @@ def _leaves(tree: Any, left: Ints, width: int) -> Floats:
 
 
 def trees_to_onnx(trees: Trees) -> bytes:
-    """A graph from ``x`` (n, features) float64 to ``y`` (n, outputs): float64 sums (float32 where leaves are vectors)."""
+    """A graph from ``x`` (n, features) float64 to ``y`` (n, outputs) float64 (float32 where leaves are vectors)."""
     from onnx import TensorProto, helper
 
     vectors = bool((trees.targets < 0).any())
@@ -197,7 +197,7 @@ def _scalar_node(trees: Trees, helper: Any, types: Any) -> Any:
     members = [np.append(trees.members[index], np.nan) for index in nodes[mode == _MEMBER]]
 
     def child(of: Ints) -> list[int]:
-        return np.where(trees.left[of] < 0, leaf_at[of], node_at[of]).tolist()
+        return [int(position) for position in np.where(trees.left[of] < 0, leaf_at[of], node_at[of])]
 
     attributes = {
         "n_targets": trees.outputs,
@@ -221,7 +221,7 @@ def _scalar_node(trees: Trees, helper: Any, types: Any) -> Any:
 
 
 def _vector_node(trees: Trees, helper: Any, types: Any) -> Any:
-    """``TreeEnsembleRegressor`` (ai.onnx.ml 3): a vector per leaf, float64 inside; its output is float32 by definition."""
+    """``TreeEnsembleRegressor`` (ai.onnx.ml 3): a vector per leaf, float64 inside; its output is always float32."""
     if (trees.mode == _MEMBER).any():
         raise NotConvertibleError("its trees have both category sets and a vector in each leaf")
     names = np.array(["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT"])

@@ -44,7 +44,8 @@ def default_estimator(task: Task, parameters: Mapping[str, Any], features: pd.Da
     categories = [name for name, of in types.items() if of in ("string", "bool")]
     numbers = [name for name, of in types.items() if of in ("float64", "int64")]
     if not categories and not numbers:
-        raise DataError(f"no column to learn from: {', '.join(f'{name} is {of}' for name, of in types.items()) or 'none'}")
+        found = ", ".join(f"{name} is {of}" for name, of in types.items())
+        raise DataError(f"no column to learn from; found {found or 'none'}")
     encoder = OrdinalEncoder(
         handle_unknown="use_encoded_value",
         unknown_value=float("nan"),

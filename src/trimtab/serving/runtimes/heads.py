@@ -46,6 +46,8 @@ class Head:
 
     def batch(self, raw: npt.NDArray[np.generic]) -> Outputs:
         """Raw numbers (n, width) to outputs."""
+        if not len(raw):
+            return self.empty()
         numbers: npt.NDArray[np.float64] = raw.reshape(len(raw), -1).astype(np.float64)
         if len(self._base):
             numbers = numbers + self._base
@@ -55,6 +57,12 @@ class Head:
             return Outputs(np.exp(numbers[:, 0]), None)
         scores = self._scores(numbers)
         return Outputs(self._class_array[scores.argmax(axis=1)], scores)
+
+    def empty(self) -> Outputs:
+        """The answer for no rows."""
+        if not self._classes:
+            return Outputs(np.empty(0), None)
+        return Outputs(self._class_array[:0], np.empty((0, len(self._classes))))
 
     def _scores(self, numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         if self._link == "scores":

@@ -116,4 +116,7 @@ def _session(path: Path) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise ExternalError(f"{path} cannot be loaded by onnxruntime {onnxruntime.__version__}: {error}") from error
+        words = str(error).replace(str(path), path.name)
+        raise ExternalError(
+            f"{path.name} cannot be loaded by onnxruntime {onnxruntime.__version__}: {words}"
+        ) from error

@@ -28,9 +28,7 @@ def open_treelite(directory: Path, signature: Signature, digest: str) -> Model:
     try:
         trees = treelite.Model.deserialize(directory / MODEL)
     except treelite.TreeliteError as error:
-        raise ExternalError(
-            f"{directory / MODEL} cannot be loaded by treelite {treelite.__version__}: {error}"
-        ) from error
+        raise ExternalError(f"{MODEL} cannot be loaded by treelite {treelite.__version__}: {error}") from error
     return TreeliteModel(signature, digest, trees, read_encoder(directory, signature))
 
 
@@ -50,7 +48,7 @@ class TreeliteModel:
     def predict(self, columns: Columns) -> Outputs:
         matrix = self._encoder.matrix(columns)
         if not len(matrix):
-            return self._head.batch(np.empty((0, max(1, len(self.signature.classes or ()))), dtype=np.float64))
+            return self._head.empty()
         return self._head.batch(self._call(matrix))
 
     def predict_row(self, values: Sequence[Value]) -> Row:
