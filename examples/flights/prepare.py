@@ -32,8 +32,10 @@ TAXI_MIN = 20.0
 RECENT_S = 2 * 3600.0
 """``recent_delay`` looks at the departures of this time before the flight."""
 
-WEATHER = ["temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib"]
-AIRPORTS = ["EWR", "JFK", "LGA"]
+SILENT_H = 12
+"""A weather station that is silent keeps its last report for so many hours, as a feature store's time to live does."""
+
+WEATHER = ["temp", "dewp", "humid", "wind_speed", "precip", "pressure", "visib"]
 
 
 @dataclass(frozen=True)
@@ -106,30 +108,30 @@ def recent_delay(origin: np.ndarray, scheduled: np.ndarray, delay_min: np.ndarra
 
 
 def weather_at(folder: Path, origin: np.ndarray, hour_s: np.ndarray) -> dict[str, np.ndarray]:
-    """The weather observed at each flight's airport in the hour it was due to leave; NaN where the station has no report."""
+    """The newest weather report of each flight's airport at the hour it was due to leave; NaN when older than ``SILENT_H``."""
     table = read(folder, "weather.csv")
-    key = station_key(np.asarray(table["origin"].to_pylist()), seconds(table["time_hour"]))
-    order = np.argsort(key, kind="stable")
-    key = key[order]
-    wanted = station_key(origin, hour_s)
-    at = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
-    found = key[at] == wanted
-    return {name: np.where(found, numbers(table[name])[order][at], np.nan) for name in WEATHER}
+    station, report_s = np.asarray(table["origin"].to_pylist()), seconds(table["time_hour"])
+    columns = {name: numbers(table[name]) for name in WEATHER}
+    out = {name: np.full(len(origin), np.nan) for name in WEATHER}
+    for airport in np.unique(origin):
+        here = origin == airport
+        for name, values in columns.items():
+            known = np.flatnonzero((station == airport) & np.isfinite(values))
+            known = known[np.argsort(report_s[known], kind="stable")]
+            at = np.searchsorted(report_s[known], hour_s[here], side="right") - 1
+            age_s = hour_s[here] - report_s[known][np.maximum(at, 0)]
+            out[name][here] = np.where(
+                (at >= 0) & (age_s <= SILENT_H * 3600.0), values[known][np.maximum(at, 0)], np.nan
+            )
+    return out
 
 
-def station_key(origin: np.ndarray, hour_s: np.ndarray) -> np.ndarray:
-    """One integer per airport and hour."""
-    airport = np.searchsorted(np.asarray(AIRPORTS), origin)
-    return (hour_s // 3600).astype(np.int64) * len(AIRPORTS) + airport
-
-
-def planes(folder: Path, tailnum: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(age in years, seats) of each flight's aircraft; NaN where the register does not know it."""
+def seats_of(folder: Path, tailnum: np.ndarray) -> np.ndarray:
+    """Seats of each flight's aircraft; NaN where the register does not know it (a seventh of the flights)."""
     table = read(folder, "planes.csv")
     row_of = {name: row for row, name in enumerate(table["tailnum"].to_pylist())}
     at = np.array([row_of.get(name, -1) for name in tailnum])
-    year, seats = numbers(table["year"]), numbers(table["seats"])
-    return np.where(at >= 0, 2013.0 - year[at], np.nan), np.where(at >= 0, seats[at], np.nan)
+    return np.where(at >= 0, numbers(table["seats"])[at], np.nan)
 
 
 def build(folder: Path) -> tuple[pa.Table, int, int]:
@@ -146,9 +148,7 @@ def build(folder: Path) -> tuple[pa.Table, int, int]:
     order = np.lexsort((numbers(flights["flight"]), scheduled))
     keep = order[labelled[order]][::EVERY]
     tailnum = np.asarray(flights["tailnum"].to_pylist(), dtype=object)[keep]
-    age, seats = planes(folder, tailnum)
     landed = scheduled[keep] + 60.0 * (delay[keep] + air_min[keep] + TAXI_MIN)
-    local = np.array(numbers(flights["hour"])[keep])
     columns: dict[str, pa.Array] = {
         "departed_at": stamps(scheduled[keep]),
         "landed_at": stamps(landed),
@@ -157,10 +157,9 @@ def build(folder: Path) -> tuple[pa.Table, int, int]:
         "origin": flights["origin"].take(keep).combine_chunks(),
         "dest": flights["dest"].take(keep).combine_chunks(),
         "distance": floats(numbers(flights["distance"])[keep]),
-        "hour": floats(local),
+        "hour": floats(numbers(flights["hour"])[keep]),
         "weekday": floats(weekday(flights, keep)),
-        "plane_age": floats(age),
-        "seats": floats(seats),
+        "seats": floats(seats_of(folder, tailnum)),
     }
     columns |= {name: floats(values) for name, values in weather_at(folder, origin[keep], hour_s[keep]).items()}
     columns["recent_delay"] = floats(recent[keep])
