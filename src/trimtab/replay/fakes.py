@@ -117,7 +117,8 @@ class MemoryRegistry:
 
     def get(self, version: int) -> VersionRecord:
         if version not in self._records:
-            raise NotFoundError(f"there is no version {version}; there are {sorted(self._records) or 'none'}")
+            there = ", ".join(map(str, self._records)) or "none yet"
+            raise NotFoundError(f"there is no version {version}; there are: {there}")
         return self._records[version]
 
     def aliases(self) -> dict[str, int]:

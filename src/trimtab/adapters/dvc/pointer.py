@@ -50,7 +50,7 @@ def write(path: Path, md5: str, size: int, files: int | None) -> None:
 
 
 def tracked_by(path: Path, root: Path) -> Path | None:
-    """The file that already tracks ``path``: the pointer of a directory above it, or the lock of a pipeline; None if none.
+    """The file that already tracks ``path``: the pointer of a directory above it, or a pipeline's lock; else None.
 
     DVC refuses two that overlap.
     """

@@ -15,13 +15,13 @@ _TYPES = {Severity.MINOR: "info", Severity.MODERATE: "warning", Severity.SEVERE:
 
 
 class AppriseNotifier:
-    """The ``Notifier`` port over Apprise. Its URLs hold secrets: no message or error shows them, only their redacted form.
+    """The ``Notifier`` port over Apprise. Its URLs hold secrets: a message or error names service and position only.
 
     Apprise is imported with the first instance (about 0.2 s).
     """
 
     def __init__(self, urls: Sequence[str]) -> None:
-        """``urls``: as https://github.com/caronc/apprise/wiki lists them, e.g. ``slack://…``, ``mailto://…``, ``json://…``.
+        """``urls``: as https://github.com/caronc/apprise/wiki lists them: ``slack://…``, ``mailto://…``, ``json://…``.
 
         Raises:
             UserError: Apprise is not installed, or does not know a URL; the text names its scheme and position.
@@ -38,7 +38,7 @@ class AppriseNotifier:
                     raise UserError(
                         f"notification URL {position} ({_scheme(url)}…) is not one that Apprise understands"
                     )
-                self._services.append((service.url(privacy=True), service))
+                self._services.append((f"{service.service_name} (URL {position})", service))
 
     def send(self, notice: Notice) -> None:
         """Deliver to every service; one that fails does not keep the others from getting it.
