@@ -1,4 +1,4 @@
-"""The intervals that the gates rest on: they must cover what they claim, also when neighbours in time resemble each other."""
+"""The gates' intervals must cover what they claim, also when neighbours in time resemble each other."""
 
 from __future__ import annotations
 
