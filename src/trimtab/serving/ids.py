@@ -10,20 +10,21 @@ class IdSource:
     a worker can give in a millisecond, so an id cannot occur twice.
     """
 
-    __slots__ = ("_count", "_ms", "_suffix")
+    __slots__ = ("_count", "_ms", "_prefix", "_suffix")
 
     def __init__(self, tag: str) -> None:
         self._suffix = f"-{tag}"
         self._ms = 0
+        self._prefix = "0" * 12
         self._count = 0
 
     def next(self, now: float) -> str:
         """An id for a request that arrived at ``now`` (seconds since the epoch)."""
         ms = int(now * 1000.0)
         if ms > self._ms:
-            self._ms = ms
+            self._ms, self._prefix = ms, f"{ms:012x}"
         self._count = count = (self._count + 1) & 0xFFFFFF
-        return f"{self._ms:012x}{count:06x}{self._suffix}"
+        return f"{self._prefix}{count:06x}{self._suffix}"
 
     def take(self, count: int, now: float) -> list[str]:
         """Ids for the rows of a batch, in order."""

@@ -22,6 +22,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from trimtab.serving.columns import booleans, microseconds
 from trimtab.serving.records import (
     LABEL_REPEATED,
     PREDICTION_REPEATED,
@@ -178,14 +179,14 @@ class LogWriter:
 
     def _hold(self, folder: str, layout: Any, batch: pa.RecordBatch) -> None:
         """Keep the batch for the next file of its hour; a batch over the turn of an hour is split."""
-        hours = batch.column("time").cast(pa.int64()).to_numpy() // (HOUR_S * 1_000_000)
+        hours = microseconds(batch.column("time")) // (HOUR_S * 1_000_000)
         first, last = int(hours.min()), int(hours.max())
         self._pending_rows += len(batch)
         if first == last:
             self._pending.setdefault((folder, first, layout), []).append(batch)
             return
         for hour in range(first, last + 1):
-            part = batch.filter(pa.array(hours == hour))
+            part = batch.filter(booleans(hours == hour))
             if len(part):
                 self._pending.setdefault((folder, hour, layout), []).append(part)
 

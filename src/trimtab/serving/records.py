@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -11,12 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from trimtab.serving.columns import TIME, booleans, floats, nulls, numbers, same_text, strings, times
 from trimtab.serving.package import InputSpec, Signature, class_text
 
 if TYPE_CHECKING:
     from trimtab.serving.deployment import Slot
-
-TIME = pa.timestamp("us", tz="UTC")
 
 ARROW_TYPES = {
     "float64": pa.float64(),
@@ -33,12 +34,13 @@ PREDICTION_REPEATED = ["version", "arm", "shadow", "generation", "error", "y.pre
 class Layout:
     """The log's columns for a signature."""
 
-    __slots__ = ("all_floats", "inputs", "is_classification", "key", "schema", "scores", "texts")
+    __slots__ = ("_pack", "all_floats", "inputs", "is_classification", "key", "schema", "scores", "texts")
 
     def __init__(self, signature: Signature) -> None:
         self.inputs: tuple[InputSpec, ...] = signature.inputs
         self.is_classification = signature.classes is not None
         self.all_floats = all(spec.type == "float64" for spec in signature.inputs)
+        self._pack = struct.Struct(f"{len(signature.inputs)}d").pack
         self.texts = {value: class_text(value) for value in signature.classes or ()}
         """Class to its text in the log."""
         self.scores = len(self.texts)
@@ -61,6 +63,18 @@ class Layout:
         self.key = tuple((name, str(kind)) for name, kind in fields)
         """Equal for signatures whose rows may stand in one file."""
 
+    def kept(self, values: Sequence[Any]) -> Any:
+        """A row's inputs as they wait for the writer: packed to 8 bytes a number where all are numbers.
+
+        Thirty Python floats take four times the memory, which has to be got and given back for each request.
+        """
+        if not self.all_floats:
+            return values
+        try:
+            return self._pack(*values)
+        except struct.error:  # a missing value among them
+            return self._pack(*[math.nan if value is None else value for value in values])
+
 
 RowRecord = tuple[
     "Slot",  # 0 that scored
@@ -72,7 +86,7 @@ RowRecord = tuple[
     float,  # 6 event time
     str | None,  # 7 entity
     float,  # 8 latency in ms
-    Sequence[Any] | None,  # 9 inputs in the order of the signature; None on shadow rows
+    Any,  # 9 inputs as ``Layout.kept`` gives them; None on shadow rows
     Any,  # 10 prediction; None where there was an error
     tuple[float, ...] | None,  # 11 scores
 ]
@@ -101,15 +115,15 @@ def block_batch(block: BlockRecord) -> pa.RecordBatch:
     """A block as an arrow batch of its layout's schema."""
     layout, n = block.slot.layout, len(block.ids)
     inputs = [
-        pa.nulls(n, ARROW_TYPES[spec.type]) if block.columns is None else _input(block.columns[spec.name], spec)
+        nulls(ARROW_TYPES[spec.type], n) if block.columns is None else _input(block.columns[spec.name], spec)
         for spec in layout.inputs
     ]
-    times = np.full(n, block.times) if isinstance(block.times, float) else block.times
+    arrived = np.full(n, block.times) if isinstance(block.times, float) else block.times
     prediction = None if block.prediction is None else block.prediction.tolist()
     return _assemble(
         block.slot,
         (block.generation, block.shadow, block.error),
-        (block.ids, times, block.event_times, block.entities, np.full(n, block.latency_ms)),
+        (block.ids, arrived, block.event_times, block.entities, np.full(n, block.latency_ms)),
         inputs,
         prediction,
         None if block.scores is None else np.ascontiguousarray(block.scores.T),
@@ -125,21 +139,22 @@ def row_batches(rows: Sequence[RowRecord]) -> list[tuple[Slot, pa.RecordBatch]]:
 
 
 def _rows_batch(rows: list[RowRecord]) -> pa.RecordBatch:
-    slot, generation, shadow, error, ids, times, event_times, entities, latencies, values, predictions, scores = zip(
+    slot, generation, shadow, error, ids, arrived, event_times, entities, latencies, values, predictions, scores = zip(
         *rows, strict=True
     )
     layout, n = slot[0].layout, len(rows)
     if values[0] is None:
-        inputs = [pa.nulls(n, ARROW_TYPES[spec.type]) for spec in layout.inputs]
+        inputs = [nulls(ARROW_TYPES[spec.type], n) for spec in layout.inputs]
     elif layout.all_floats:
-        inputs = [pa.array(column, from_pandas=True) for column in _matrix(values, len(layout.inputs))]
+        matrix = np.frombuffer(b"".join(values), dtype=np.float64).reshape(n, len(layout.inputs))
+        inputs = [floats(column) for column in np.ascontiguousarray(matrix.T)]
     else:
         inputs = [_input(column, spec) for column, spec in zip(zip(*values, strict=True), layout.inputs, strict=True)]
     failed = error[0] is not None
     return _assemble(
         slot[0],
         (generation[0], shadow[0], error[0]),
-        (ids, times, event_times, entities, latencies),
+        (ids, arrived, event_times, entities, latencies),
         inputs,
         None if failed else predictions,
         None if failed or scores[0] is None else _matrix(scores, layout.scores),
@@ -147,11 +162,8 @@ def _rows_batch(rows: list[RowRecord]) -> pa.RecordBatch:
 
 
 def _matrix(rows: Sequence[Sequence[Any]], width: int) -> npt.NDArray[np.float64]:
-    """Column by column, (width, n); None is NaN."""
-    try:
-        flat = np.fromiter(chain.from_iterable(rows), np.float64, len(rows) * width)
-    except TypeError:  # a missing value among them
-        flat = np.array(list(chain.from_iterable(rows)), dtype=np.float64)
+    """Column by column, (width, n)."""
+    flat = np.fromiter(chain.from_iterable(rows), np.float64, len(rows) * width)
     return np.ascontiguousarray(flat.reshape(len(rows), width).T)
 
 
@@ -165,31 +177,29 @@ def _assemble(
 ) -> pa.RecordBatch:
     layout = slot.layout
     generation, shadow, error = same
-    ids, times, event_times, entities, latencies = each
+    ids, arrived, event_times, entities, latencies = each
     n = len(ids)
     if prediction is None:
-        answer = pa.nulls(n, pa.string() if layout.is_classification else pa.float64())
+        answer = nulls(pa.string() if layout.is_classification else pa.float64(), n)
     elif layout.is_classification:
         texts = layout.texts
-        answer = pa.array([texts.get(value, str(value)) for value in prediction], pa.string())
+        answer = strings([texts.get(value, str(value)) for value in prediction])
     else:
-        answer = pa.array(prediction, pa.float64())
+        answer = floats(np.array(prediction, dtype=np.float64))
     score_columns = (
-        [pa.nulls(n, pa.float64())] * layout.scores
-        if scores is None
-        else [pa.array(column, from_pandas=True) for column in scores]
+        [nulls(pa.float64(), n)] * layout.scores if scores is None else [floats(column) for column in scores]
     )
     arrays = [
-        pa.array(ids, pa.string()),
-        time_array(times),
-        time_array(event_times),
-        pa.repeat(pa.scalar(slot.version, pa.int32()), n),
-        pa.repeat(pa.scalar(slot.arm, pa.string()), n),
-        pa.repeat(pa.scalar(shadow), n),
-        pa.array(entities, pa.string()),
-        pa.repeat(pa.scalar(generation, pa.int32()), n),
-        pa.array(np.asarray(latencies, dtype=np.float32)),
-        pa.repeat(pa.scalar(error, pa.string()), n),
+        strings(ids),
+        times(arrived),
+        times(event_times),
+        numbers(np.full(n, slot.version, dtype=np.int32), pa.int32()),
+        same_text(slot.arm, n),
+        booleans(np.full(n, shadow)),
+        strings(entities),
+        numbers(np.full(n, generation, dtype=np.int32), pa.int32()),
+        numbers(np.asarray(latencies, dtype=np.float32), pa.float32()),
+        same_text(error, n),
         *inputs,
         answer,
         *score_columns,
@@ -199,26 +209,18 @@ def _assemble(
 
 def _input(values: Any, spec: InputSpec) -> pa.Array:
     if spec.type == "string":
-        return pa.array(values, pa.string())
-    numbers = np.asarray(values, dtype=np.float64)
+        return strings(values)
+    known = np.asarray(values, dtype=np.float64)
     if spec.type == "float64":
-        return pa.array(numbers, from_pandas=True)
-    missing = np.isnan(numbers)
-    filled = np.where(missing, 0.0, numbers)
+        return floats(known)
+    missing = np.isnan(known)
+    filled = np.where(missing, 0.0, known)
     if spec.type == "datetime":
-        return pa.array(_microseconds(filled), pa.int64(), mask=missing).cast(TIME)
+        return times(filled, missing)
     if spec.type == "bool":
-        return pa.array(filled != 0, pa.bool_(), mask=missing)
-    return pa.array(np.clip(filled, -(2.0**63), 2.0**63 - 1024).astype(np.int64), pa.int64(), mask=missing)
-
-
-def time_array(seconds: Any) -> pa.Array:
-    """Seconds since the epoch as timestamps of microseconds, UTC."""
-    return pa.array(_microseconds(np.asarray(seconds, dtype=np.float64)), pa.int64()).cast(TIME)
-
-
-def _microseconds(seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    return np.round(seconds * 1e6).astype(np.int64)
+        return booleans(filled != 0, missing)
+    whole = np.clip(filled, -(2.0**63), 2.0**63 - 1024).astype(np.int64)
+    return numbers(whole, pa.int64(), missing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,13 +236,16 @@ class LabelRecord:
 
 def label_batch(labels: Sequence[LabelRecord]) -> pa.RecordBatch:
     """Labels as an arrow batch; all are texts or all are numbers."""
-    kind = pa.string() if isinstance(labels[0].label, str) else pa.float64()
+    if isinstance(labels[0].label, str):
+        values = strings([str(label.label) for label in labels])
+    else:
+        values = floats(np.array([label.label for label in labels], dtype=np.float64))
     return pa.RecordBatch.from_arrays(
         [
-            pa.array([label.prediction_id for label in labels], pa.string()),
-            pa.array([label.label for label in labels], kind),
-            time_array([label.label_time for label in labels]),
-            time_array([label.time for label in labels]),
+            strings([label.prediction_id for label in labels]),
+            values,
+            times([label.label_time for label in labels]),
+            times([label.time for label in labels]),
         ],
         names=["prediction_id", "label", "label_time", "time"],
     )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trimtab.core.domain.errors import DataError, ExternalError
+from trimtab.core.domain.errors import DataError, ExternalError, TrimtabError
 from trimtab.serving.deployment import Deployment, Slot
 from trimtab.serving.http import RequestError
 from trimtab.serving.ids import IdSource
@@ -94,9 +94,9 @@ class Scorer:
         values = row_of(inputs, slot.signature, slot.layout.all_floats)
         try:
             prediction, scores = slot.model.predict_row(values)
-        except ExternalError as error:
+        except (ExternalError, DataError) as error:
             record = (slot, deployment.generation, False, str(error), prediction_id, now, event_time, entity)
-            self._failed_row((*record, _ms(started), values, None, None))
+            self._failed_row((*record, _ms(started), slot.layout.kept(values), None, None))
             raise _blame(slot, columns_of(inputs, slot.signature), error) from error
         seconds = time.perf_counter() - started
         self._log.add(
@@ -110,7 +110,7 @@ class Scorer:
                 event_time,
                 entity,
                 seconds * 1000.0,
-                values,
+                slot.layout.kept(values),
                 prediction,
                 scores,
             )
@@ -247,7 +247,7 @@ def _block(scored: Scored, part: Part, error: str | None, seconds: float) -> Blo
     )
 
 
-def _blame(slot: Slot, columns: Columns, error: ExternalError) -> RequestError:
+def _blame(slot: Slot, columns: Columns, error: TrimtabError) -> RequestError:
     reason = unusual(columns, slot.signature)
     if reason is not None:
         return ModelFailedError(400, f"version {slot.version} cannot score this: {reason}")
