@@ -28,43 +28,45 @@ _ODDS: Floats = np.array([1.01, 1.03, 1.07, 1.15, 1.3, 1.6, 2.2, 4.0])
 class _Bins:
     """Counts of values in bins (1.005^(i-1), 1.005^i]; zero and what is below 1e-17 stand in the lowest."""
 
-    __slots__ = ("counts", "n")
+    __slots__ = ("bins", "edges", "n", "up_to")
 
-    def __init__(self, counts: dict[int, int] | None = None) -> None:
-        self.counts = counts or {}
-        self.n = sum(self.counts.values())
+    def __init__(self, bins: NDArray[np.int64] | None = None, counts: NDArray[np.int64] | None = None) -> None:
+        self._set(np.empty(0, np.int64) if bins is None else bins, np.empty(0, np.int64) if counts is None else counts)
+
+    def _set(self, bins: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
+        self.bins = bins
+        self.edges = _edge(bins)
+        self.up_to = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        self.n = int(self.up_to[-1])
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Values in each of ``bins``."""
+        return np.diff(self.up_to)
 
     def add(self, values: Floats) -> None:
         logs = np.log(np.maximum(values, 1e-300)) / math.log(_RATIO)
         index = np.clip(np.ceil(logs), _ZERO_BIN, _TOP_BIN).astype(np.int64)
-        for bin_, count in zip(*np.unique(index, return_counts=True), strict=True):
-            self.counts[int(bin_)] = self.counts.get(int(bin_), 0) + int(count)
-        self.n += values.size
+        bins, place = np.unique(np.concatenate([self.bins, index]), return_inverse=True)
+        counts = np.zeros(bins.size, dtype=np.int64)
+        np.add.at(counts, place, np.concatenate([self.counts, np.ones(index.size, dtype=np.int64)]))
+        self._set(bins, counts)
 
-    def sorted(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Occupied bins, rising, and the counts up to and with each."""
-        bins = np.array(sorted(self.counts), dtype=np.int64)
-        return bins, np.cumsum([self.counts[int(bin_)] for bin_ in bins], dtype=np.int64)
+    def count_up_to(self, limits: Floats) -> NDArray[np.int64]:
+        """Values in bins whose upper edge is at most each limit, shape of ``limits``."""
+        return np.asarray(self.up_to[np.searchsorted(self.edges, limits, side="right")], dtype=np.int64)
 
     def quantile(self, q: float) -> float | None:
         """The upper edge of the bin that holds the q-quantile; None without values."""
         if not self.n:
             return None
-        bins, up_to = self.sorted()
-        return float(_edge(bins[int(np.searchsorted(up_to, q * self.n, side="left"))]))
+        return float(self.edges[int(np.searchsorted(self.up_to[1:], q * self.n, side="left"))])
 
 
 def _edge(bins: NDArray[np.int64] | np.int64 | int) -> Floats:
     """Upper edge of a bin; the lowest bin ends at zero."""
     index = np.asarray(bins, dtype=np.float64)
     return np.where(index <= _ZERO_BIN, 0.0, _RATIO**index)
-
-
-def _count_up_to(side: _Bins, limits: Floats) -> NDArray[np.int64]:
-    """Values in bins whose upper edge is at most each limit, shape of ``limits``."""
-    bins, up_to = side.sorted()
-    position = np.searchsorted(_edge(bins), limits, side="right")
-    return np.asarray(np.concatenate([[0], up_to])[position], dtype=np.int64)
 
 
 def _log_mixture(count: NDArray[np.int64], n: int, q: float, odds: Floats) -> Floats:
@@ -89,18 +91,18 @@ def _log_evidence(low: _Bins, high: _Bins, q: float, shift: float) -> float:
     """
     if not (low.n and high.n):
         return 0.0
-    bins, _ = high.sorted()
     # The least stands where the count of `high` has just risen: where b + shift passes the lower edge of an
     # occupied bin.
     # The neighbours are looked at too, so rounding cannot step over it; every point more is another true bound.
-    wanted = np.maximum(_edge(np.maximum(bins - 1, _ZERO_BIN)) - shift, 0.0)
-    rise = np.floor(np.log(np.maximum(wanted, 1e-300)) / math.log(_RATIO)).astype(np.int64)
-    points = np.concatenate([rise - 1, rise, rise + 1, rise + 2, [_ZERO_BIN]])
-    points = np.unique(np.clip(points, _ZERO_BIN, _TOP_BIN))
-    below = np.where(points > _ZERO_BIN, _count_up_to(low, _edge(points - 1)), 0)
+    wanted = np.maximum(_edge(np.maximum(high.bins - 1, _ZERO_BIN)) - shift, 0.0)
+    rise = np.floor(np.log(np.maximum(wanted, 1e-300)) / math.log(_RATIO))
+    rise = np.clip(rise, _ZERO_BIN, _TOP_BIN).astype(np.int64)
+    points = np.unique(np.concatenate([rise - 1, rise, rise + 1, rise + 2, [_ZERO_BIN]]))
+    points = points[(points >= _ZERO_BIN) & (points <= _TOP_BIN)]
+    below = np.where(points > _ZERO_BIN, low.count_up_to(_edge(points - 1)), 0)
     ceilings = _next_edge(_edge(points) + shift)
     against_low = _log_mixture(below, low.n, q, _ODDS)
-    against_high = _log_mixture(_count_up_to(high, ceilings), high.n, q, 1.0 / _ODDS)
+    against_high = _log_mixture(high.count_up_to(ceilings), high.n, q, 1.0 / _ODDS)
     return float((against_low + against_high).min())
 
 
@@ -221,8 +223,8 @@ class QuantileTest:
             "q": self.q,
             "alpha": self.alpha,
             "margin": self.margin,
-            "champion": [[bin_, count] for bin_, count in sorted(self._champion.counts.items())],
-            "challenger": [[bin_, count] for bin_, count in sorted(self._challenger.counts.items())],
+            "champion": [self._champion.bins.tolist(), self._champion.counts.tolist()],
+            "challenger": [self._challenger.bins.tolist(), self._challenger.counts.tolist()],
             "verdict": self._verdict,
         }
 
@@ -231,8 +233,8 @@ class QuantileTest:
         """The test as it was when ``to_dict`` was called."""
         check_state(state, "quantile")
         test = cls(state["q"], state["alpha"], state["margin"])
-        test._champion = _Bins({int(bin_): int(count) for bin_, count in state["champion"]})
-        test._challenger = _Bins({int(bin_): int(count) for bin_, count in state["challenger"]})
+        test._champion = _Bins(*(np.array(part, dtype=np.int64) for part in state["champion"]))
+        test._challenger = _Bins(*(np.array(part, dtype=np.int64) for part in state["challenger"]))
         test._verdict = state["verdict"]
         return test
 
@@ -242,7 +244,7 @@ def _shift_bound(low: _Bins, high: _Bins, q: float, threshold: float) -> float:
     of the range."""
     if not (low.n and high.n):
         return -math.inf
-    reach = float(max(_edge(low.sorted()[0][-1]), _edge(high.sorted()[0][-1])))
+    reach = float(max(low.edges[-1], high.edges[-1]))
     left, right = -1.01 * reach - 1e-12, 1.01 * reach + 1e-12
     if _log_evidence(low, high, q, left) < threshold:
         return -math.inf

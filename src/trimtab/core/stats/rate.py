@@ -20,9 +20,9 @@ from trimtab.core.stats.sequential import (
     log_mix,
 )
 
-ODDS: Floats = np.array([1.1, 1.2, 1.4, 1.7, 2.4, 5.0, 20.0])
+ODDS: Floats = np.array([1.02, 1.05, 1.1, 1.2, 1.4, 1.7, 2.4, 5.0, 20.0])
 """Odds ratios that the mixture bets on."""
-ODDS_WEIGHTS: Floats = np.array([0.05, 0.10, 0.40, 0.10, 0.27, 0.05, 0.03])
+ODDS_WEIGHTS: Floats = np.array([0.02, 0.03, 0.04, 0.08, 0.39, 0.10, 0.27, 0.04, 0.03])
 """Most weight where a rollout's harm usually lies; any weights are exact, they only move the power about."""
 _OUTCOMES: Floats = np.array([1.0, 0.0])
 _TABLE: Floats = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1.0, 4096.0)))])
