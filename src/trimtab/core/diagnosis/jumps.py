@@ -8,11 +8,12 @@ sound blocks, in units of how far the baseline's blocks (and the sound live ones
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab.core.diagnosis.signals import Flags, Signal, Traffic, Values
+from trimtab.core.diagnosis.signals import Flags, Signal, Traffic, Values, runs
 from trimtab.core.profiles import Baseline
 from trimtab.core.profiles.layout import FeatureKind, Role
 from trimtab.core.profiles.profile import INFINITE, SQUARES, SUM
@@ -79,32 +80,37 @@ def _levels(baseline: Baseline, counts: NDArray[np.int64] | NDArray[np.int32], s
 
 
 def _jumps(baseline: Baseline, traffic: Traffic, at: int) -> tuple[Flags, Flags, Values, Values]:
-    """(N,) strong, (N,) sound, (N, 2) mean and deviation just before, (N,) size of the step in usual steps."""
+    """(N,) strong, (N,) sound, (N, 2) mean and deviation just before, (N,) size of the step in usual steps.
+
+    Strong needs two blocks in a row: one stormy day is a jump, too.
+    """
     feature, table = baseline.layout.features[at], baseline.blocks
     past = _levels(baseline, table.counts, table.stats, at)
     kept = past.count >= 20
-    means, deviations = list(past.mean[kept]), list(past.deviation[kept])
-    steps = [abs(means[i] - float(np.median(means[max(0, i - RECENT) : i]))) for i in range(1, len(means))]
-    usual = max([*steps, 0.25 * feature.spread])
-    if not means:
+    means, deviations = past.mean[kept].tolist(), past.deviation[kept].tolist()
+    if means:
+        steps = [abs(means[i] - median(means[max(0, i - RECENT) : i])) for i in range(1, len(means))]
+        usual = max([*steps, 0.25 * feature.spread])
+    else:
         whole = _levels(baseline, baseline.total.counts[None, :], baseline.total.stats[None, :], at)
-        means, deviations, usual = [float(whole.mean[0])], [float(whole.deviation[0])], 2 * feature.spread
+        means, deviations, usual = whole.mean.tolist(), whole.deviation.tolist(), 2 * feature.spread
     recent, recent_dev = means[-RECENT:], deviations[-RECENT:]
     live = _levels(baseline, traffic.counts, traffic.stats, at)
-    size = len(traffic.rows)
-    strong, sound = np.zeros(size, dtype=np.bool_), np.zeros(size, dtype=np.bool_)
-    before, step = np.zeros((size, 2)), np.zeros(size)
-    for i in range(size):
-        before[i] = np.median(recent), np.median(recent_dev)
-        if not traffic.whole[i] or live.count[i] < 20:
+    now, now_dev = live.mean.tolist(), live.deviation.tolist()
+    usable = (traffic.whole & (live.count >= 20)).tolist()
+    far, sound = np.zeros(len(now), dtype=np.bool_), np.zeros(len(now), dtype=np.bool_)
+    before, step = np.zeros((len(now), 2)), np.zeros(len(now))
+    for i in range(len(now)):
+        level = median(recent)
+        before[i] = level, median(recent_dev)
+        if not usable[i]:
             continue
-        step[i] = abs(live.mean[i] - before[i, 0]) / usual
-        strong[i] = step[i] > LIMIT
+        step[i] = abs(now[i] - level) / usual
+        far[i] = step[i] > LIMIT
         sound[i] = step[i] <= LIMIT / 2
-        if not strong[i]:
-            recent = [*recent, float(live.mean[i])][-RECENT:]
-            recent_dev = [*recent_dev, float(live.deviation[i])][-RECENT:]
-    return strong, sound, before, step
+        if not far[i]:
+            recent, recent_dev = [*recent, now[i]][-RECENT:], [*recent_dev, now_dev[i]][-RECENT:]
+    return runs(far, 2), sound, before, step
 
 
 def _unit(baseline: Baseline, traffic: Traffic, at: int, strong: Flags, before: Values) -> str | None:

@@ -12,6 +12,7 @@ are never counted as independent: losses of a day have their weather in common.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ import numpy as np
 from trimtab.core.diagnosis.result import AssessSettings, Block, PerformanceResult
 from trimtab.core.diagnosis.signals import Flags, Values
 from trimtab.core.profiles import Baseline
-from trimtab.core.stats.detectors import Detection, rank_bets, rise_bets, shiryaev_roberts
+from trimtab.core.stats.detectors import rank_bets, rise_bets, shiryaev_roberts
 
 WARM_UP = 40
 """Blocks, baseline included, before ranks are bet on."""
@@ -90,15 +91,15 @@ def judge(
     cards = [block.scorecard for block in judged if block.scorecard is not None]
     losses = np.array([card.loss for card in cards])
     rows = np.array([card.rows for card in cards])
-    path, onset = _detect(reference, losses, settings)
     limit = float(np.log(settings.horizon_blocks / settings.alpha))
-    alarm = path.peak >= limit and float(path.log_e[-1]) >= limit / 2
-    first = min(onset, len(losses) - 1) if alarm else max(0, len(losses) - settings.drift_blocks)
+    found = _detect(reference, losses, settings)
+    alarm = found.alarm
+    first = found.onset if alarm else max(0, len(losses) - settings.drift_blocks)
     recent = losses[first:]
     loss = float(np.average(recent, weights=rows[first:]))
     spread = float(recent.std(ddof=1)) if len(recent) > 2 else reference.deviation
     half = 1.96 * spread / np.sqrt(len(recent))
-    gradual = alarm and _gradual(losses[: len(losses)], reference)
+    gradual = alarm and _gradual(losses, reference)
     return (
         PerformanceResult(
             loss,
@@ -106,25 +107,65 @@ def judge(
             (loss - half, loss + half),
             alarm,
             judged[first].start_s if alarm else None,
-            float(np.exp(min(path.peak, 700.0))),
+            float(np.exp(min(found.log_e, 700.0))),
             float(np.exp(limit)),
             int(rows.sum()),
             len(losses),
             gradual,
-            _text(loss, reference.mean, path.peak, limit, alarm),
+            _text(loss, reference.mean, found.log_e, limit, alarm),
         ),
         used,
     )
 
 
-def _detect(reference: Reference, losses: Values, settings: AssessSettings) -> tuple[Detection, int]:
-    z = (losses - reference.upper * (1 + settings.tolerance)) / reference.deviation
-    rises = shiryaev_roberts(rise_bets(z))
-    joined = np.concatenate([reference.losses, losses / (1 + settings.tolerance)])
-    ranks = shiryaev_roberts(rank_bets(joined, WARM_UP)[len(reference.losses) :])
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The newest alarm, or the newest stretch without one."""
+
+    alarm: bool
+    onset: int
+    """Index of the first block of the rise; without an alarm, of the stretch."""
+    log_e: float
+    """Evidence: at its peak while the alarm stands, else now."""
+
+
+def _detect(reference: Reference, losses: Values, settings: AssessSettings) -> _Found:
+    """Run the detectors; an alarm that is over (the newest blocks are as good as the baseline) starts them anew."""
+    limit = float(np.log(settings.horizon_blocks / settings.alpha))
+    bar = reference.upper * (1 + settings.tolerance)
+    sound = list(reference.losses)
+    start = 0
+    while True:
+        part = losses[start:]
+        path, onset_at = _evidence(reference, np.array(sound), part, bar, settings.tolerance)
+        crossed = np.flatnonzero(path >= limit)
+        if not crossed.size:
+            return _Found(False, start, float(path[-1]) if path.size else -np.inf)
+        at = int(crossed[0])
+        onset = min(onset_at(at), at)
+        ends = range(at + 3, len(part))
+        over = next((end for end in ends if part[max(at + 1, end - 4) : end + 1].mean() <= bar), None)
+        if over is None:
+            return _Found(True, start + onset, float(path[at:].max()))
+        sound += [*part[:onset], *part[over - 1 : over + 1]]
+        start += over + 1
+
+
+def _evidence(
+    reference: Reference, sound: Values, losses: Values, bar: float, tolerance: float
+) -> tuple[Values, Callable[[int], int]]:
+    """(T,) ln of the evidence, and the onset as seen from a block."""
+    bets = rise_bets((losses - bar) / reference.deviation)
+    joined = np.concatenate([sound, losses / (1 + tolerance)])
+    rank = rank_bets(joined, WARM_UP)[len(sound) :]
+    rises, ranks = shiryaev_roberts(bets), shiryaev_roberts(rank)
     log_e = np.logaddexp(rises.log_e, ranks.log_e) - np.log(2.0)
-    onset = rises.onset if rises.peak >= ranks.peak else ranks.onset
-    return Detection(log_e, onset), onset
+
+    def onset(at: int) -> int:
+        stronger = bets if rises.log_e[at] >= ranks.log_e[at] else rank
+        return shiryaev_roberts(stronger[: at + 1]).onset
+
+    return log_e, onset
 
 
 def _gradual(losses: Values, reference: Reference) -> bool:

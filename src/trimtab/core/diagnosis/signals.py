@@ -137,12 +137,12 @@ def _missing(baseline: Baseline, traffic: Traffic, at: int) -> Signal:
     noise = 4 * np.sqrt((record * (1 - record) + 1 / rows) / rows)
     beyond = traffic.enough & (share > record + noise)
     strong = traffic.enough & (share >= limit) & beyond
-    strong |= _runs(beyond & (share > record + 0.05), 4) if reference.size >= 20 else False
+    strong |= runs(beyond & (share > record + 0.05), 4) if reference.size >= 20 else False
     sound = traffic.enough & (share <= np.maximum(record, usual + 0.02) + noise / 2)
     return Signal("MissingFlood", (at,), strong, sound, share, limit, "share missing")
 
 
-def _runs(flags: Flags, least: int) -> Flags:
+def runs(flags: Flags, least: int) -> Flags:
     """Flags that stand in a run of at least ``least``."""
     out = np.zeros_like(flags)
     start = 0
@@ -182,11 +182,20 @@ def _constant(baseline: Baseline, traffic: Traffic, at: int) -> Signal:
     now = single(traffic.counts, traffic.low, traffic.high) & traffic.whole
     always = bool(was.all()) if was.size else bool(single(*_whole(baseline))[0])
     longest = _longest(was)
-    least = 1 if not was.any() else 2 * longest + 3
-    strong = np.zeros_like(now) if always else _runs(now, least)
+    least = 1 if not was.any() else 3 * longest + 7
+    strong = np.zeros_like(now) if always else runs(now & ~(was.any() & _usual_value(baseline, traffic, at)), least)
     value = now.astype(np.float64)
     what = "blocks with a single value"
     return Signal("ConstantColumn", (at,), strong, traffic.enough & ~now, value, float(longest), what)
+
+
+def _usual_value(baseline: Baseline, traffic: Traffic, at: int) -> Flags:
+    """(N,) blocks whose fullest bin holds at least 0.3 of the reference: no rain for three weeks is no fault."""
+    part = baseline.layout.part(at)
+    total = baseline.total.counts[part][:-1]
+    share = total / max(int(total.sum()), 1)
+    found: Flags = share[traffic.counts[:, part][:, :-1].argmax(axis=1)] >= 0.3
+    return found
 
 
 def _whole(baseline: Baseline) -> tuple[NDArray[np.int64], Values, Values]:

@@ -81,6 +81,8 @@ def _joined(baseline: Baseline, profile: Profile, span_s: float | None) -> tuple
         return np.zeros((0, baseline.layout.size), dtype=np.int64), np.zeros(0, dtype=np.int64)
     by_rows = profile.rows / max(float(np.median(table.rows)), 1.0)
     join = max(1, round(by_rows if span_s is None else span_s / baseline.block_s))
+    if join == 1:
+        return table.counts.astype(np.int64), table.rows
     group = (len(table) - 1 - np.arange(len(table))) // join
     whole = len(table) // join
     kept = group < whole

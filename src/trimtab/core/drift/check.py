@@ -7,13 +7,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trimtab.core.domain.errors import DataError
 from trimtab.core.domain.verdict import Severity
 from trimtab.core.drift.blocks import BlockCheck, block_check
 from trimtab.core.drift.figures import Figures, figures_of
-from trimtab.core.drift.regions import exact_regions, region_text
+from trimtab.core.drift.regions import Regions, Values, exact_regions, region_text
 from trimtab.core.drift.result import DriftResult, FeatureDrift
 from trimtab.core.profiles import Baseline, Profile
 from trimtab.core.profiles.layout import Feature, FeatureKind
@@ -65,7 +64,7 @@ def check(baseline: Baseline, profile: Profile, alpha: float = 0.01, *, span_s: 
     present = [at for at in range(len(layout.features)) if _both(baseline, profile, at)]
     blocks = block_check(baseline, profile, present, span_s)
     calibrated = blocks is not None and blocks.blocks >= BLOCKS_MIN
-    exact = {at: _exact(baseline, profile, at) for at in present}
+    exact = _exact(baseline, profile, present)
     limit = alpha / max(len(present), 1)
     found = {}
     for at in present:
@@ -99,17 +98,33 @@ def _both(baseline: Baseline, profile: Profile, at: int) -> bool:
     return bool(baseline.total.counts[part].any() and profile.counts[part].any())
 
 
-def _exact(baseline: Baseline, profile: Profile, at: int) -> _Exact:
-    feature, part = baseline.layout.features[at], baseline.layout.part(at)
+def _exact(baseline: Baseline, profile: Profile, present: list[int]) -> dict[int, _Exact]:
+    """The exact test of every present feature; one evaluation for all regions of all features."""
+    parts = [_region_counts(baseline, profile, at) for at in present]
+    if not parts:
+        return {}
+    k = np.concatenate([part[1] for part in parts])
+    other = np.concatenate([part[2] for part in parts])
+    m = np.concatenate([np.full(len(part[1]), part[3]) for part in parts])
+    n = np.concatenate([np.full(len(part[1]), part[3] + part[4]) for part in parts])
+    p = two_sided_bound(k, m, k + other, n)
+    out, start = {}, 0
+    for at, (regions, own, before, rows, rows_before) in zip(present, parts, strict=True):
+        scaled = p[start : start + len(own)] * regions.cost
+        start += len(own)
+        best = int(np.argmin(scaled))
+        difference = float(own[best] / rows - before[best] / max(rows_before, 1.0))
+        first, last = int(regions.first[best]), int(regions.last[best])
+        text = region_text(baseline.layout.features[at], first, last)
+        out[at] = _Exact(min(float(scaled[best]), 1.0), difference, text, first, last)
+    return out
+
+
+def _region_counts(baseline: Baseline, profile: Profile, at: int) -> tuple[Regions, Values, Values, float, float]:
+    part = baseline.layout.part(at)
     reference, current = baseline.total.counts[part], profile.counts[part]
-    regions = exact_regions(feature, reference)
-    k, other = regions.counts(current), regions.counts(reference)
-    m, n = float(current.sum()), float(current.sum() + reference.sum())
-    p = two_sided_bound(k, np.array(m), k + other, np.array(n)) * regions.cost
-    best = int(np.argmin(p))
-    difference = float(k[best] / m - other[best] / max(n - m, 1.0))
-    first, last = int(regions.first[best]), int(regions.last[best])
-    return _Exact(min(float(p[best]), 1.0), difference, region_text(feature, first, last), first, last)
+    regions = exact_regions(baseline.layout.features[at], reference)
+    return regions, regions.counts(current), regions.counts(reference), float(current.sum()), float(reference.sum())
 
 
 def _feature(
@@ -190,12 +205,3 @@ def _tail_note(blocks: int, alpha: float) -> str:
         if alpha >= exact_from
         else f"exact only for alpha >= {exact_from:.3g} with {blocks} baseline blocks; a tail is assumed"
     )
-
-
-def feature_p(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Holm-adjusted p-values: which features are named when the family alarms."""
-    order = np.argsort(values)
-    scaled = values[order] * np.arange(len(values), 0, -1)
-    out = np.empty(len(values))
-    out[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
-    return out

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from trimtab.core.profiles.layout import Feature, FeatureKind
 
+Values = NDArray[np.float64]
+
 _CORE = np.arange(1, 16) / 16
 _NEAR = np.array([1, 2, 3, 5]) / 128
 _CENTRAL = np.array([1, 3, 6, 13, 26, 42]) / 128
@@ -31,11 +33,11 @@ class Regions:
     cost: NDArray[np.float64]
     """(R,) what its p-value is multiplied by: regions of its group / weight of the group."""
 
-    def counts(self, bins: NDArray[np.int64] | NDArray[np.int32]) -> NDArray[np.float64]:
+    def counts(self, bins: NDArray[np.int64] | NDArray[np.int32]) -> Values:
         """Rows in each region; ``bins`` is (..., bins), the answer (..., R)."""
         padded = np.zeros((*bins.shape[:-1], bins.shape[-1] + 1))
         np.cumsum(bins, axis=-1, out=padded[..., 1:])
-        found: NDArray[np.float64] = padded[..., self.last] - padded[..., self.first]
+        found: Values = padded[..., self.last] - padded[..., self.first]
         return found
 
 
