@@ -116,7 +116,7 @@ def parse_json(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
     except msgspec.ValidationError as error:
         raise RequestError(400, f"the body does not fit the protocol: {error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        hint = "; JSON has no NaN or Infinity: send null for a missing value" if b"NaN" in body else ""
+        hint = "; JSON has no NaN: send null for a missing value" if b"NaN" in body else ""
         raise RequestError(400, f"the body is not JSON: {error}{hint}") from None
     except RecursionError:
         raise RequestError(400, "the body is nested too deeply") from None

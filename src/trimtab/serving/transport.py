@@ -248,13 +248,25 @@ class Connection(asyncio.Protocol):
             try:
                 self._parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
-                data = data[upgrade.args[0] :]
+                head = self._head_without_upgrade()
+                if head is None:
+                    self._refuse(405, "CONNECT is for proxies; this is a server")
+                    return
                 self._parser = httptools.HttpRequestParser(self)
-                if self._current is not None:  # headers ended without a body
-                    self.on_message_complete()
-                if data:
-                    continue
+                data = head + data[upgrade.args[0] :]
+                continue
             return
+
+    def _head_without_upgrade(self) -> bytes | None:
+        """The head of the request that offered it, to be parsed anew with its body; None for CONNECT."""
+        request = self._current or self._queue.pop()
+        self._current = None
+        method = self._parser.get_method()
+        if method == b"CONNECT":
+            return None
+        kept = [(k, v) for k, v in request.headers.items() if k not in (b"upgrade", b"connection")]
+        lines = [b"%b %b HTTP/1.1" % (method, request.url), *(b"%b: %b" % pair for pair in kept)]
+        return b"\r\n".join(lines) + b"\r\n\r\n"
 
     def _answer_queue(self) -> None:
         """Answer requests in order until one has to wait; everything ready goes out in one write."""
