@@ -59,7 +59,7 @@ def test_bets_on_split_losses_are_fair(champion: list[float], challenger: list[f
         base = np.array([champion[bit] for bit in bits[:3]])
         other = np.array([challenger[bit] for bit in bits[3:]])
         bets = ArmBets()
-        bets.update((base, np.ones(3)), (other, np.ones(2)))
+        bets.update(base, other)
         above += math.exp(bets.log_above(gap)) / 2**5
         below += math.exp(bets.log_below(gap)) / 2**5
     assert above <= 1 + 1e-9
@@ -166,6 +166,18 @@ def test_the_forecast_is_about_right() -> None:
     worse = MeanTest(margin=0.005)
     worse.update(one[:50], np.minimum(1.0, one[:50] + 0.1))
     assert worse.rows_forecast is None
+
+
+def test_the_verdict_does_not_depend_on_the_looks() -> None:
+    """Ten thousand labels arrive at once after a weekend: judged row by row all the same."""
+    one, two = brier(generator(17), 12_000, 0.4, 0.7)
+    whole, parts = MeanTest(margin=0.01), MeanTest(margin=0.01)
+    whole.update(one, two)
+    for start in range(0, 12_000, 7):
+        parts.update(one[start : start + 7], two[start : start + 7])
+    assert whole.log_e_value == pytest.approx(parts.log_e_value, abs=1e-6)
+    assert whole.verdict == parts.verdict
+    assert whole.interval == pytest.approx(parts.interval, abs=1e-5)
 
 
 @pytest.mark.parametrize("paired", [True, False])

@@ -83,15 +83,11 @@ def test_bets_on_two_arms_are_fair(n0: int, n1: int, p0: float, gap: float, firs
                 chance = comb(n0, b0) * p0**b0 * (1 - p0) ** (n0 - b0) * comb(n1, b1) * p1**b1 * (1 - p1) ** (n1 - b1)
                 bets = ArmBets()
                 if not first:
-                    bets._seen = (40.0, 6.0)
-                bets.update(arm(b0, n0), arm(b1, n1))
+                    bets._seen = (40.0, 6.0)  # as after 40 rows of which 6 were bad
+                bets.update_counts(ints(b0, b1)[None], ints(n0, n1)[None], 0.0)
                 log_e = bets.log_above(tested) if worse else bets.log_below(tested)
                 mean += chance * math.exp(log_e)
         assert mean <= 1 + 1e-9
-
-
-def arm(bad: int, total: int) -> tuple[np.ndarray, np.ndarray]:
-    return np.array([1.0, 0.0]), np.array([bad, total - bad], dtype=np.float64)
 
 
 @pytest.mark.parametrize(("rate", "share"), [(0.001, 0.01), (0.001, 0.5), (0.05, 0.05), (0.2, 0.5)])
@@ -222,6 +218,44 @@ def test_state_survives_a_restart() -> None:
         resumed.update(*look)
     assert resumed.to_dict() == whole.to_dict()
     assert (resumed.e_value, resumed.interval, resumed.verdict) == (whole.e_value, whole.interval, whole.verdict)
+
+
+def test_many_looks_in_one_call_are_as_one_by_one() -> None:
+    """The analysis replays the whole rollout at each tick: the verdict may not depend on how it is fed."""
+    chance = generator(6)
+    looks = np.stack(
+        [chance.binomial(60, 0.1, 80), np.full(80, 60), chance.binomial(3, 0.2, 80), chance.integers(0, 4, 80)], axis=1
+    )
+    looks[:, 2] = np.minimum(looks[:, 2], looks[:, 3])
+    one, all_ = RateTest(margin=0.02), RateTest(margin=0.02)
+    for look in looks:
+        one.update(*(int(x) for x in look))
+    all_.update_looks(looks)
+    assert all_.log_e_value == pytest.approx(one.log_e_value, abs=1e-9)
+    assert all_.interval == pytest.approx(one.interval, abs=2e-6)
+    assert all_.verdict == one.verdict
+    assert (all_.champion_bad, all_.challenger_total) == (one.champion_bad, one.challenger_total)
+
+
+def test_a_failure_between_two_looks_counts() -> None:
+    """The evidence stood over the threshold at noon and fell until the evening tick."""
+    bad_then_good = np.array([[1, 100, 20, 100]] * 5 + [[10, 100, 0, 100]] * 200)
+    test = RateTest(margin=0.0)
+    test.update_looks(bad_then_good)
+    assert test.e_value < 20
+    assert test.verdict == "failed"
+
+
+def test_looks_with_and_without_a_share_mix() -> None:
+    """The share was known for part of the rollout only."""
+    test = RateTest(margin=0.05)
+    test.update(0, 1, 0, 0, share=0.1)
+    test.update(0, 30, 0, 0)
+    test.update(0, 400, 0, 60)
+    test.update(1, 1, 0, 0, share=0.1)
+    assert test.e_value < 1.0
+    assert test.champion_total == 432
+    assert test.verdict in ("successful", "inconclusive")
 
 
 def test_a_look_with_an_empty_arm_waits() -> None:

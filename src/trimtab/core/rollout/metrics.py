@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from trimtab.core.domain.verdict import Reason, Verdict
 from trimtab.core.rollout.facts import ArmCounts, Look
 from trimtab.core.rollout.plan import RolloutPlan
@@ -66,8 +68,7 @@ def _gathered(looks: Sequence[Look], bad: Count) -> Iterator[tuple[int, int, int
 def rate_metric(name: str, looks: Sequence[Look], bad: Count, alpha: float, margin: float) -> MetricResult:
     """Is a kind of bad event more frequent in the challenger's arm than in the champion's?"""
     test = RateTest(alpha=alpha, margin=margin)
-    for look in _gathered(looks, bad):
-        test.update(*look)
+    test.update_looks(np.array(list(_gathered(looks, bad)), dtype=np.int64).reshape(-1, 4))
     failed = test.verdict == "failed"
     one = _share(test.challenger_bad, test.challenger_total)
     two = _share(test.champion_bad, test.champion_total)
@@ -97,14 +98,11 @@ def limit_metric(name: str, looks: Sequence[Look], bad: Count, limit: float, alp
     """Is a rate of the challenger surely above an absolute limit? A mean test of one arm, by betting against the
     limit."""
     bets = MeanBets()
-    e_top = -math.inf
-    events = rows = 0
-    for look in looks:
-        hits, total = bad(look.challenger), look.challenger.requests
-        if total:
-            bets.update_counts(hits, total)
-            events, rows = events + hits, rows + total
-            e_top = max(e_top, bets.log_above(limit))
+    hits = np.array([bad(look.challenger) for look in looks], dtype=np.int64)
+    totals = np.array([look.challenger.requests for look in looks], dtype=np.int64)
+    path = bets.update_counts(hits, totals, limit)
+    e_top = float(path.max(initial=0.0))
+    events, rows = int(hits.sum()), int(totals.sum())
     threshold = -math.log(alpha)
     failed = e_top >= threshold
     interval = (max(0.0, bets.lower_bound(threshold)), bets.upper_bound(threshold)) if rows else None
@@ -139,13 +137,13 @@ def primary_metric(plan: RolloutPlan, looks: Sequence[Look], alpha: float) -> Me
     """Is the challenger's loss on labelled rows higher than the champion's? Row by row where both scored the same
     rows."""
     test = MeanTest(alpha=alpha, margin=plan.margin, paired=plan.paired)
-    for look in looks:
-        if plan.paired:
-            champion, challenger = look.paired_champion_loss, look.paired_challenger_loss
-        else:
-            champion, challenger = look.champion_loss, look.challenger_loss
-        if champion.size or challenger.size:
-            test.update(champion, challenger)
+    if plan.paired and looks:
+        test.update(
+            np.concatenate([look.paired_champion_loss for look in looks]),
+            np.concatenate([look.paired_challenger_loss for look in looks]),
+        )
+    for look in () if plan.paired else looks:
+        test.update(look.champion_loss, look.challenger_loss)
     rows = test.champion_rows if plan.paired else min(test.champion_rows, test.challenger_rows)
     verdict = Verdict(test.verdict)
     if test.difference is None:

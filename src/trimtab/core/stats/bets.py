@@ -26,6 +26,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trimtab.core.stats.sequential import Floats, log_mix
 
@@ -37,9 +38,9 @@ _LOG_WEIGHTS: Floats = np.full(STAKES.size, -math.log(STAKES.size))
 _CENTRES: Floats = np.array([0.003, 0.03, 0.15, 0.4, 0.7])
 _SLACK = 0.02
 
-Weighted = tuple[Floats, Floats]
-"""Values in [0, 1] and how often each occurs, both of shape (n,): 0/1 outcomes cost two terms however many rows
-they are."""
+_Product = Callable[[Floats, int], Floats]
+"""(stakes of shape (looks, k), arm) to sum of log(1 + stake x) over the values x of that arm (0 champion) in each
+look."""
 
 
 class Bets:
@@ -92,18 +93,26 @@ class MeanBets(Bets):
 
     __slots__ = ()
 
-    def update(self, values: Floats) -> None:
-        """Add values, shape (n,), each within [-1, 1]."""
-        self._rows += values.size
-        stakes = STAKES[:, None] * values[None, :]
-        self._log_wealth[0] += np.log1p(stakes).sum(axis=1)
-        self._log_wealth[1] += np.log1p(-stakes).sum(axis=1)
+    def update(self, values: Floats, above: float = 0.0, below: float = 0.0) -> tuple[Floats, Floats]:
+        """Add values, shape (n,), each within [-1, 1]; returns ``log_above(above)`` and ``log_below(below)`` after
+        each, (n,) each."""
+        stakes = values[:, None] * STAKES
+        rows = self._rows[0, 0] + np.arange(1.0, values.size + 1)[:, None]
+        up = self._log_wealth[0] + np.cumsum(np.log1p(stakes), axis=0)
+        down = self._log_wealth[1] + np.cumsum(np.log1p(-stakes), axis=0)
+        if values.size:
+            self._rows += values.size
+            self._log_wealth = np.stack([up[-1], down[-1]])
+        return _log_mixes(up - rows * np.log1p(STAKES * above)), _log_mixes(down - rows * np.log1p(-STAKES * below))
 
-    def update_counts(self, hits: int, rows: int) -> None:
-        """Add ``rows`` values of which ``hits`` are 1 and the others 0."""
-        self._rows += rows
-        self._log_wealth[0] += hits * np.log1p(STAKES)
-        self._log_wealth[1] += hits * np.log1p(-STAKES)
+    def update_counts(self, hits: NDArray[np.int64], rows: NDArray[np.int64], above: float) -> Floats:
+        """Add looks of 0/1 values: ``hits`` ones of ``rows``, shape (looks,). Returns ``log_above(above)`` after
+        each look."""
+        ones, every = np.cumsum(hits, dtype=np.float64)[:, None], np.cumsum(rows, dtype=np.float64)[:, None]
+        path = self._log_wealth[0] + ones * np.log1p(STAKES) - (self._rows[0] + every) * np.log1p(STAKES * above)
+        self._rows += float(rows.sum())
+        self._log_wealth += float(hits.sum()) * np.log1p(np.stack([STAKES, -STAKES]))
+        return _log_mixes(path)
 
 
 class ArmBets(Bets):
@@ -115,22 +124,49 @@ class ArmBets(Bets):
         super().__init__()
         self._seen = (0.0, 0.0)  # (rows, sum) of both arms so far: the level that the next look is centred on
 
-    def update(self, champion: Weighted, challenger: Weighted) -> None:
-        """Add a look; neither arm may be empty."""
-        n0, n1 = float(champion[1].sum()), float(challenger[1].sum())
-        rows, total = self._seen
-        if rows == 0:
-            every = np.stack([_look_gains(float(centre), champion, challenger) for centre in _CENTRES])
-            top = every.max(axis=0)
-            count = np.maximum(np.isfinite(every).sum(axis=0), 1)
-            base = np.where(np.isfinite(top), top, 0.0)
-            gains = top + np.log(np.maximum(np.exp(every - base).sum(axis=0), 1e-300) / count)
-        else:
-            gains = _look_gains((total + 0.5) / (rows + 1.0), champion, challenger)
+    def update(self, champion: Floats, challenger: Floats) -> None:
+        """Add the values of a look, shape (n,) each; neither arm may be empty."""
+        n0, n1 = np.array([float(champion.size)]), np.array([float(challenger.size)])
+        sums = np.array([champion.sum() + challenger.sum()])
+
+        def product(stake: Floats, arm: int) -> Floats:
+            values = challenger if arm else champion
+            return np.asarray(np.log1p(stake[..., None] * values).sum(axis=-1), dtype=np.float64)
+
+        self._add(n0, n1, sums, product, 0.0)
+
+    def update_counts(self, bad: NDArray[np.int64], total: NDArray[np.int64], below: float) -> Floats:
+        """Add looks of 0/1 values, shape (looks, 2) each, column 0 the champion; no arm of any look may be empty.
+
+        Returns ``log_below(below)`` after each look, shape (looks,).
+        """
+        counts = bad.astype(np.float64)
+
+        def product(stake: Floats, arm: int) -> Floats:
+            return np.asarray(counts[: stake.shape[0], arm, None] * np.log1p(stake), dtype=np.float64)
+
+        totals = total.astype(np.float64)
+        return self._add(totals[:, 0], totals[:, 1], counts.sum(axis=1), product, below)
+
+    def _add(self, n0: Floats, n1: Floats, sums: Floats, product: _Product, below: float) -> Floats:
+        """Add looks in order, each centred on the level of the rows before it."""
+        n = n0 + n1
+        rows = self._seen[0] + np.cumsum(n) - n
+        totals = self._seen[1] + np.cumsum(sums) - sums
+        gains = _look_gains((totals + 0.5) / (rows + 1.0), n0, n1, product)
+        if self._seen[0] == 0 and n.size:
+            first = np.stack([_look_gains(np.array([c]), n0[:1], n1[:1], product)[0] for c in _CENTRES])
+            count = np.maximum(np.isfinite(first).sum(axis=0), 1)
+            top = np.where(np.isfinite(first).any(axis=0), first.max(axis=0), 0.0)
+            with np.errstate(divide="ignore"):
+                gains[0] = top + np.log(np.exp(first - top).sum(axis=0) / count)
         fair = np.isfinite(gains)
-        self._log_wealth += np.where(fair, gains, 0.0)
-        self._rows += fair * (n0 + n1)
-        self._seen = (rows + n0 + n1, total + float(champion[0] @ champion[1]) + float(challenger[0] @ challenger[1]))
+        wealth = self._log_wealth + np.cumsum(np.where(fair, gains, 0.0), axis=0)
+        taken = self._rows + np.cumsum(fair * n[:, None, None], axis=0)
+        if n.size:
+            self._log_wealth, self._rows = wealth[-1], taken[-1]
+        self._seen = (self._seen[0] + float(n.sum()), self._seen[1] + float(sums.sum()))
+        return _log_mixes(wealth[:, 1] - taken[:, 1] * np.log1p(-STAKES * below))
 
     def to_list(self) -> list[list[list[float]]]:
         return [*super().to_list(), [list(self._seen)]]
@@ -140,33 +176,31 @@ class ArmBets(Bets):
         self._seen = (float(state[2][0][0]), float(state[2][0][1]))
 
 
-def _look_gains(centre: float, champion: Weighted, challenger: Weighted) -> Floats:
-    """Log gain of one look without its n log(1 + k d), shape (2, stakes); -inf where no fair bet of that size fits
-    the shares.
+def _look_gains(centre: Floats, n0: Floats, n1: Floats, product: _Product) -> Floats:
+    """Log gain of looks without their n log(1 + k d), shape (looks, 2, stakes); -inf where no fair bet of that size
+    fits.
 
-    Row 0 takes the challenger as the arm that is high, row 1 the champion.
+    Row 0 takes the challenger as the arm that is high, row 1 the champion. All inputs have shape (looks,).
     """
-    n0, n1 = float(champion[1].sum()), float(challenger[1].sum())
-    n = n0 + n1
-    high_rows, low_rows = np.array([[n1], [n0]]), np.array([[n0], [n1]])
+    n = (n0 + n1)[:, None, None]
+    high_rows, low_rows = np.stack([n1, n0], axis=1)[:, :, None], np.stack([n0, n1], axis=1)[:, :, None]
     whole = 1.0 / STAKES
-    low = whole * low_rows / n + centre
+    low = whole * low_rows / n + centre[:, None, None]
     high = whole - low
     fair = (low >= 1.0 + _SLACK) & (high >= _SLACK)
     low, high = np.where(fair, low, 2.0), np.where(fair, high, 1.0)
     up, down = 1.0 / high, -1.0 / low
     numerator = np.stack(
-        [
-            _log_product(up[0], challenger) + _log_product(down[0], champion),
-            _log_product(up[1], champion) + _log_product(down[1], challenger),
-        ]
+        [product(up[:, 0], 1) + product(down[:, 0], 0), product(up[:, 1], 0) + product(down[:, 1], 1)], axis=1
     )
     ceiling = n * np.log(up - down) + high_rows * np.log(high_rows * low / n) + low_rows * np.log(low_rows * high / n)
     return np.where(fair, numerator - ceiling, -np.inf)
 
 
-def _log_product(stakes: Floats, arm: Weighted) -> Floats:
-    return np.asarray(np.log1p(np.multiply.outer(stakes, arm[0])) @ arm[1], dtype=np.float64)
+def _log_mixes(log_values: Floats) -> Floats:
+    """``log_mix`` with equal weights of each row; (rows, stakes) to (rows,)."""
+    top = log_values.max(axis=1)
+    return np.asarray(top + np.log(np.exp(log_values - top[:, None]).mean(axis=1)), dtype=np.float64)
 
 
 def _largest_excluded(log_evidence: Callable[[float], float], log_threshold: float) -> float:

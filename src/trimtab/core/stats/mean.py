@@ -20,6 +20,10 @@ from trimtab.core.stats.sequential import (
     decide,
 )
 
+_EMPTY: Floats = np.empty(0)
+_PIECE = 4096
+"""Pairs that are bet on in one piece: bounds the memory of a large update."""
+
 
 class MeanTest:
     r"""Is the challenger's mean loss higher than the champion's? May be looked at after every row.
@@ -74,7 +78,7 @@ class MeanTest:
         self.champion_rows = self.challenger_rows = 0
         self._champion_sum = self._challenger_sum = 0.0
         self._bets: MeanBets | ArmBets = MeanBets() if paired else ArmBets()
-        self._waiting: tuple[Floats, Floats] = (np.empty(0), np.empty(0))
+        self._waiting: tuple[Floats, Floats] = (_EMPTY, _EMPTY)
         self._verdict: Answer = "inconclusive"
 
     def update(self, champion: ArrayLike, challenger: ArrayLike) -> None:
@@ -94,22 +98,29 @@ class MeanTest:
         self.challenger_rows += other.size
         self._champion_sum += float(base.sum())
         self._challenger_sum += float(other.sum())
-        self._take(base, other)
-        within = self._bets.log_below(self._scaled_margin)
-        self._verdict = decide(self.log_e_value, within, self.alpha, self._verdict == "failed")
+        log_harm, within = self._take(base, other)
+        threshold = -math.log(self.alpha)
+        ever = bool(((log_harm >= threshold) & (within < threshold)).any()) or self._verdict == "failed"
+        self._verdict = decide(self.log_e_value, self._bets.log_below(self._scaled_margin), self.alpha, ever)
 
-    def _take(self, base: Floats, other: Floats) -> None:
+    def _take(self, base: Floats, other: Floats) -> tuple[Floats, Floats]:
+        """Add the losses; evidence of harm and of 'within the margin' after each pair (or after the look, when
+        unpaired)."""
         span = self.upper - self.lower
         if isinstance(self._bets, MeanBets):
-            self._bets.update((other - base) / span)
-            return
+            pairs = (other - base) / span
+            parts = [
+                self._bets.update(pairs[start : start + _PIECE], 0.0, self._scaled_margin)
+                for start in range(0, pairs.size, _PIECE)
+            ]
+            return np.concatenate([x for x, _ in parts] or [_EMPTY]), np.concatenate([x for _, x in parts] or [_EMPTY])
         first = np.concatenate([self._waiting[0], (base - self.lower) / span])
         second = np.concatenate([self._waiting[1], (other - self.lower) / span])
-        if first.size == 0 or second.size == 0:
-            self._waiting = (first, second)
-            return
-        self._waiting = (np.empty(0), np.empty(0))
-        self._bets.update((first, np.ones(first.size)), (second, np.ones(second.size)))
+        if first.size and second.size:
+            self._bets.update(first, second)
+            first, second = _EMPTY, _EMPTY
+        self._waiting = (first, second)
+        return _EMPTY, _EMPTY
 
     @property
     def _scaled_margin(self) -> float:

@@ -24,7 +24,8 @@ ODDS: Floats = np.array([1.02, 1.05, 1.1, 1.2, 1.4, 1.7, 2.4, 5.0, 20.0])
 """Odds ratios that the mixture bets on."""
 ODDS_WEIGHTS: Floats = np.array([0.02, 0.03, 0.04, 0.08, 0.39, 0.10, 0.27, 0.04, 0.03])
 """Most weight where a rollout's harm usually lies; any weights are exact, they only move the power about."""
-_OUTCOMES: Floats = np.array([1.0, 0.0])
+_LARGEST_PIECE = 2_000_000
+"""Terms that are held at once when many or large looks are judged: bounds the memory."""
 _TABLE: Floats = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1.0, 4096.0)))])
 
 
@@ -56,6 +57,21 @@ def conditional_log_ratios(
     the ratio against t = 1 is ``t^K / E_1[t^K]``: no rate of either arm appears in it. All inputs are whole numbers of
     shape (looks,).
     """
+    widest = int(np.minimum(bad, challenger_total).max(initial=0)) + 1
+    step = max(1, _LARGEST_PIECE // (odds.size * widest))
+    columns = (challenger_bad, bad, challenger_total, total)
+    starts = range(0, bad.size, step)
+    pieces = [_conditional_piece(*(column[i : i + step] for column in columns), odds) for i in starts]
+    return np.concatenate(pieces) if pieces else np.empty((0, odds.size))
+
+
+def _conditional_piece(
+    challenger_bad: NDArray[np.int64],
+    bad: NDArray[np.int64],
+    challenger_total: NDArray[np.int64],
+    total: NDArray[np.int64],
+    odds: Floats,
+) -> Floats:
     n1, n0 = challenger_total[:, None], (total - challenger_total)[:, None]
     least, most = np.maximum(0, bad[:, None] - n0), np.minimum(bad[:, None], n1)
     k = least + np.arange(int((most - least).max(initial=0)) + 1)
@@ -158,37 +174,53 @@ class RateTest:
         _check_counts("challenger", challenger_bad, challenger_total)
         if share is not None and not 0.0 < share < 1.0:
             raise ValueError(f"share must be between 0 and 1, found {share!r}; leave it out where it is not known")
-        look = np.array([champion_bad, champion_total, challenger_bad, challenger_total], dtype=np.int64)
-        self.champion_bad, self.champion_total = self.champion_bad + int(look[0]), self.champion_total + int(look[1])
-        self.challenger_bad, self.challenger_total = (
-            self.challenger_bad + int(look[2]),
-            self.challenger_total + int(look[3]),
-        )
-        if share is not None:
-            self._log_products += share_log_ratios(challenger_bad, champion_bad + challenger_bad, share)
-        else:
-            self._take_conditional(look)
-        self._take_bets(look)
-        within = self._bets.log_below(self.margin)
-        self._verdict = decide(self.log_e_value, within, self.alpha, self._verdict == "failed")
-
-    def _take_conditional(self, look: NDArray[np.int64]) -> None:
-        self._waiting_harm += look
-        _, n0, bad1, n1 = self._waiting_harm
-        if n0 and n1:
-            bad = self._waiting_harm[0] + bad1
-            self._log_products += conditional_log_ratios(*(np.array([x]) for x in (bad1, bad, n1, n0 + n1)))[0]
-            self._waiting_harm = np.zeros(4, dtype=np.int64)
-
-    def _take_bets(self, look: NDArray[np.int64]) -> None:
-        self._waiting += look
-        bad0, n0, bad1, n1 = (int(x) for x in self._waiting)
-        if n0 == 0 or n1 == 0:
+        look = np.array([[champion_bad, champion_total, challenger_bad, challenger_total]], dtype=np.int64)
+        if share is None:
+            self.update_looks(look)
             return
-        champion = (_OUTCOMES, np.array([bad0, n0 - bad0], dtype=np.float64))
-        challenger = (_OUTCOMES, np.array([bad1, n1 - bad1], dtype=np.float64))
-        self._bets.update(champion, challenger)
-        self._waiting = np.zeros(4, dtype=np.int64)
+        self._count(look)
+        self._log_products += share_log_ratios(challenger_bad, champion_bad + challenger_bad, share)
+        self._waiting, ready = _joined(self._waiting, look)
+        self._judge(np.array([self.log_e_value]), self._bets.update_counts(ready[:, 0::2], ready[:, 1::2], self.margin))
+
+    def update_looks(self, looks: NDArray[np.int64]) -> None:
+        """Add many looks at once, in order, as if one by one: a failure between them counts.
+
+        Args:
+            looks: whole numbers, shape (looks, 4): champion bad, champion total, challenger bad, challenger total.
+
+        Raises:
+            ValueError: the shape is another, counts are negative or bad exceeds total.
+        """
+        looks = np.asarray(looks, dtype=np.int64)
+        if looks.ndim != 2 or looks.shape[1] != 4:
+            raise ValueError(f"looks must have shape (looks, 4), found {looks.shape}")
+        if (looks < 0).any() or (looks[:, 0::2] > looks[:, 1::2]).any():
+            raise ValueError(
+                "looks must hold counts of at least 0, bad not above total: champion first, then challenger"
+            )
+        self._count(looks)
+        self._waiting_harm, harm = _joined(self._waiting_harm, looks)
+        self._waiting, bets = _joined(self._waiting, looks)
+        within = self._bets.update_counts(bets[:, 0::2], bets[:, 1::2], self.margin)
+        ratios = conditional_log_ratios(harm[:, 2], harm[:, 0] + harm[:, 2], harm[:, 3], harm[:, 1] + harm[:, 3])
+        paths = self._log_products + np.cumsum(ratios, axis=0) + np.log(ODDS_WEIGHTS)
+        self._log_products = self._log_products + ratios.sum(axis=0)
+        top = paths.max(axis=1, initial=-np.inf)
+        self._judge(top + np.log(np.exp(paths - top[:, None]).sum(axis=1)), within)
+
+    def _count(self, looks: NDArray[np.int64]) -> None:
+        bad0, n0, bad1, n1 = (int(x) for x in looks.sum(axis=0))
+        self.champion_bad, self.champion_total = self.champion_bad + bad0, self.champion_total + n0
+        self.challenger_bad, self.challenger_total = self.challenger_bad + bad1, self.challenger_total + n1
+
+    def _judge(self, log_harm: Floats, within: Floats) -> None:
+        """Settle the verdict from the evidence after each look, shape (looks,) each."""
+        threshold, now = -math.log(self.alpha), self._bets.log_below(self.margin)
+        if within.size != log_harm.size:  # looks with a known share and others wait apart
+            within = np.full(log_harm.size, now)
+        ever = bool(((log_harm >= threshold) & (within < threshold)).any()) or self._verdict == "failed"
+        self._verdict = decide(self.log_e_value, now, self.alpha, ever)
 
     @property
     def log_e_value(self) -> float:
@@ -252,6 +284,19 @@ class RateTest:
         test._bets.restore(state["bets"])
         test._verdict = state["verdict"]
         return test
+
+
+def _joined(waiting: NDArray[np.int64], looks: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Looks with both arms occupied, after what waits; and what waits now. Shape (looks, 4) in and out."""
+    if waiting[1] == waiting[3] == 0 and bool((looks[:, 1::2] > 0).all()):
+        return waiting, looks
+    ready, held = [], waiting.copy()
+    for look in looks:
+        held = held + look
+        if held[1] and held[3]:
+            ready.append(held)
+            held = np.zeros(4, dtype=np.int64)
+    return held, np.array(ready, dtype=np.int64).reshape(-1, 4)
 
 
 def _check_counts(arm: str, bad: int, total: int) -> None:
