@@ -20,17 +20,18 @@ Question = Annotated[int, Parameter(help="Number of the decision that asks, as i
 
 def deploy(
     version: Version,
+    /,
     *,
-    strategy: Annotated[Strategy | None, Parameter(help="Another one than the project's.", show_default=False)] = None,
+    strategy: Annotated[Strategy | None, Parameter(help="Another one than the project's.")] = None,
     person: Person = PERSON,
     common: Common = COMMON,
 ) -> int:
     """Roll a registered version out: by the project's strategy, or by another one.
 
-    The first version takes all traffic at once; later ones meet the champion in a rollout. A version that did not
-    pass its gates is refused.
+    The first version takes all traffic at once; later ones meet the champion in
+    a rollout. A version that did not pass its gates is refused.
 
-    Example:
+    For example:
         trimtab deploy 8 --strategy shadow
     """
     from trimtab.controller import commands
@@ -45,15 +46,17 @@ def deploy(
 
 def rollback(
     version: Annotated[
-        int | None, Parameter(help="To which version. Default: the last one that served before.", show_default=False)
+        int | None, Parameter(help="To which version. Default: the last one that served before.")
     ] = None,
+    /,
     *,
     person: Person = PERSON,
     common: Common = COMMON,
 ) -> int:
-    """Return to an earlier version at once, in one step. A rollout that is under way ends.
+    """Return to an earlier version at once, in one step. A rollout that is under
+    way ends.
 
-    Example:
+    For example:
         trimtab rollback --reason "complaints about night flights"
         trimtab rollback 3
     """
@@ -67,7 +70,7 @@ def rollback(
 def promote(*, person: Person = PERSON, common: Common = COMMON) -> int:
     """Give the challenger all traffic now, whatever its analysis says.
 
-    Example:
+    For example:
         trimtab promote --reason "labels come too late to wait"
     """
     from trimtab.controller import commands
@@ -76,9 +79,10 @@ def promote(*, person: Person = PERSON, common: Common = COMMON) -> int:
 
 
 def abort(*, person: Person = PERSON, common: Common = COMMON) -> int:
-    """End the rollout: the champion answers everything, and the challenger is not rolled out again by itself.
+    """End the rollout: the champion answers everything, and the challenger is not
+    rolled out again by itself.
 
-    Example:
+    For example:
         trimtab abort --reason "wrong training data"
     """
     from trimtab.controller import commands
@@ -89,7 +93,7 @@ def abort(*, person: Person = PERSON, common: Common = COMMON) -> int:
 def pause(*, person: Person = PERSON, common: Common = COMMON) -> int:
     """Keep the rollout at its weight. Harm still aborts it.
 
-    Example:
+    For example:
         trimtab pause --reason "release freeze"
     """
     from trimtab.controller import commands
@@ -101,7 +105,7 @@ def pause(*, person: Person = PERSON, common: Common = COMMON) -> int:
 def resume(*, person: Person = PERSON, common: Common = COMMON) -> int:
     """Let a paused rollout go on from where it was.
 
-    Example:
+    For example:
         trimtab resume
     """
     from trimtab.controller import commands
@@ -110,10 +114,10 @@ def resume(*, person: Person = PERSON, common: Common = COMMON) -> int:
     return done(outcome, "the rollout is not paused", common)
 
 
-def approve(question: Question, *, person: Person = PERSON, common: Common = COMMON) -> int:
+def approve(question: Question, /, *, person: Person = PERSON, common: Common = COMMON) -> int:
     """Confirm what the loop asked for: it is done at once.
 
-    Example:
+    For example:
         trimtab approve 41
     """
     from trimtab.controller import commands
@@ -122,10 +126,10 @@ def approve(question: Question, *, person: Person = PERSON, common: Common = COM
     return done(outcome, "", common)
 
 
-def reject(question: Question, *, person: Person = PERSON, common: Common = COMMON) -> int:
+def reject(question: Question, /, *, person: Person = PERSON, common: Common = COMMON) -> int:
     """Decline what the loop asked for: nothing is changed.
 
-    Example:
+    For example:
         trimtab reject 41 --reason "wait until after the holidays"
     """
     from trimtab.controller import commands
@@ -134,10 +138,11 @@ def reject(question: Question, *, person: Person = PERSON, common: Common = COMM
     return done(outcome, "", common)
 
 
-def override(version: Version, *, person: Person = PERSON, common: Common = COMMON) -> int:
-    """Let a version pass against its gates. Needs a reason; your name and the reason stay on record.
+def override(version: Version, /, *, person: Person = PERSON, common: Common = COMMON) -> int:
+    """Let a version pass against its gates. Needs a reason; your name and the
+    reason stay on record.
 
-    Example:
+    For example:
         trimtab override 9 --reason "the old labels were wrong: incident 31"
     """
     from trimtab.controller import commands

@@ -13,11 +13,18 @@ if TYPE_CHECKING:
 
 def build() -> App:
     """All commands; none of their modules is imported."""
-    from cyclopts import App
+    from cyclopts import App, Parameter
 
-    app = App(name="trimtab", help_format="plaintext", version_flags=(), result_action="return_value")
+    app = App(
+        name="trimtab",
+        help_format="plaintext",
+        help_formatter="plain",
+        version_flags=(),
+        result_action="return_value",
+        default_parameter=Parameter(negative=(), show_default=False),
+    )
     for command in COMMANDS:
-        app.command(command.function, name=command.name, help=command.summary, group=command.group)
+        app.command(command.function, name=command.name, group=command.group)
     return app
 
 

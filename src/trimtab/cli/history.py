@@ -18,7 +18,7 @@ def history(
 ) -> int:
     """The decisions, newest last; 'trimtab why N' tells the story of one.
 
-    Example:
+    For example:
         trimtab history -n 50
     """
     from rich.text import Text
@@ -40,7 +40,7 @@ def history(
             (
                 Text(str(line.seq), style="bold"),
                 short(line.at),
-                coloured("minor", line.actor),
+                coloured("minor", _brief(line.actor)),
                 Text(line.what),
                 Text(line.why),
                 "" if line.cause is None else str(line.cause),
@@ -51,3 +51,7 @@ def history(
     )
     show(table)
     return 0
+
+
+def _brief(name: str, longest: int = 16) -> str:
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"

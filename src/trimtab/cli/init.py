@@ -16,26 +16,24 @@ if TYPE_CHECKING:
 
 def init(
     data: Annotated[str, Parameter(help="Parquet or CSV: a file, a folder, or a glob in quotes.")],
+    /,
     *,
     target: Annotated[str, Parameter(help="The column to predict.")],
-    time: Annotated[
-        str | None, Parameter(help="The column with the time of the event. Default: guessed.", show_default=False)
-    ] = None,
-    name: Annotated[
-        str | None, Parameter(help="Of the endpoint. Default: after the directory.", show_default=False)
-    ] = None,
-    git: Annotated[
-        bool, Parameter(negative="--no-git", show_default=False, help="Make a git repository if in none.")
-    ] = True,
-    force: Annotated[bool, Parameter(negative=(), help="Replace an existing trimtab.yaml.")] = False,
-    json: Annotated[bool, Parameter(negative=(), help="Print JSON instead of words.")] = False,
+    time: Annotated[str | None, Parameter(help="The column with the time of the event. Default: guessed.")] = None,
+    name: Annotated[str | None, Parameter(help="Of the endpoint. Default: after the directory.")] = None,
+    git: Annotated[bool, Parameter(negative="--no-git", help="Make a git repository if in none.")] = True,
+    force: Annotated[bool, Parameter(help="Replace an existing trimtab.yaml.")] = False,
+    json: Annotated[bool, Parameter(help="Print JSON instead of words.")] = False,
 ) -> int:
-    """Look at labelled data and write a commented trimtab.yaml into the current directory.
+    """Look at labelled data and write a commented trimtab.yaml into the current
+    directory.
 
-    Finds the time column, the task, how balanced the target is, when labels become known, identifiers, and columns that
-    alone tell the target. Puts the directory under git and data versioning. Nothing is written if anything is wrong.
+    Finds the time column, the task, how balanced the target is, when labels
+    become known, identifiers, and columns that alone tell the target. Puts the
+    directory under git and data versioning. Nothing is written if anything is
+    wrong.
 
-    Example:
+    For example:
         trimtab init data.parquet --target late --time departed_at
     """
     from trimtab.project import start

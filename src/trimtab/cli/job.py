@@ -1,37 +1,55 @@
-"""``python -m trimtab.cli.job PROJECT_FILE JOB``: the process of a training job, started by the loop.
+"""The process of a job: ``python -m trimtab.cli.job PROJECT_FILE JOB``, started by the controller, never by hand.
 
-Reads ``jobs/<job>/spec.json``, prints one line per step (its output is ``output.log``) and writes ``result.json`` last.
-Exit code: 0 registered, 3 rejected by the gates, 2 the user must mend something, 1 a failure of ours or outside.
+It reads its spec, trains, and leaves a result; whatever goes wrong becomes a result too, so that the loop can say why.
 """
 
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trimtab.wiring import Workspace
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job that the arguments name."""
-    from trimtab.core.domain.errors import TrimtabError, UserError
-    from trimtab.training.job import run_job
-    from trimtab.wiring import STATE, open_workspace
-
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    if len(arguments) != 2:
+    """0 when there is a result to read, whatever it says; 2 for a wrong call."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if len(words) != 2:
         sys.stderr.write("usage: python -m trimtab.cli.job PROJECT_FILE JOB\n")
         return 2
-    project_file, job = Path(arguments[0]).absolute(), arguments[1]
-    home = project_file.parent / STATE / "jobs" / job
+    from trimtab.wiring import open_workspace
+
+    workspace = open_workspace(Path(words[0]))
+    workspace.finish_job(words[1], attempt(workspace, words[1]))
+    return 0
+
+
+def attempt(workspace: Workspace, job: str) -> dict[str, Any]:
+    """The job's result: what training returned, or ``failed`` and why."""
+    from trimtab.core.domain.errors import TrimtabError
+    from trimtab.training.pipeline import run
+    from trimtab.training.spec import from_json
+
     try:
-        return run_job(lambda: open_workspace(project_file).services(), home, _say)
+        return run(from_json(workspace.job_spec(job)), workspace.services(), _say)
     except TrimtabError as error:
-        _say(f"failed: {error}")
-        return 2 if isinstance(error, UserError) else 1
+        return _failed(str(error))
+    except Exception as error:  # noqa: BLE001  a defect must end as a result too: a job without one counts as lost
+        traceback.print_exc()
+        return _failed(f"{type(error).__name__}: {error}")
 
 
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
+def _failed(why: str) -> dict[str, Any]:
+    sys.stderr.write(f"failed: {why}\n")
+    return {"outcome": "failed", "version": None, "record": None, "gates": [], "error": why}
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 

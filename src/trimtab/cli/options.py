@@ -18,11 +18,9 @@ if TYPE_CHECKING:
 class Common:
     """Of every command that works in a project."""
 
-    json: Annotated[bool, Parameter(negative=(), help="Print JSON instead of words.")] = False
-    project: Annotated[
-        Path, Parameter(alias="-p", help="Directory of the project, or its trimtab.yaml.", show_default=False)
-    ] = Path()
-    debug: Annotated[bool, Parameter(negative=(), help="On an error, show where it came from.")] = False
+    json: Annotated[bool, Parameter(help="Print JSON instead of words.")] = False
+    project: Annotated[Path, Parameter(alias="-p", help="Directory of the project, or its trimtab.yaml.")] = Path()
+    debug: Annotated[bool, Parameter(help="On an error, show where it came from.")] = False
 
 
 @Parameter(name="*")
@@ -30,7 +28,7 @@ class Common:
 class Person:
     """Who does it, and why: kept in the journal."""
 
-    reason: Annotated[str, Parameter(alias="-r", help="Why, for the journal.", show_default=False)] = ""
+    reason: Annotated[str, Parameter(alias="-r", help="Why, for the journal.")] = ""
     by: Annotated[str | None, Parameter(help="Who does it. Default: your name in git, or of your account.")] = None
 
     @property

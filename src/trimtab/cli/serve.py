@@ -13,26 +13,23 @@ from trimtab.cli.options import COMMON, Common, workspace
 def serve(
     *,
     deployment: Annotated[
-        Path | None, Parameter(help="The deployment directory. With it no project is needed.", show_default=False)
+        Path | None, Parameter(help="The deployment directory. With it no project is needed.")
     ] = None,
-    logs: Annotated[
-        Path | None, Parameter(help="The log directory. Default: 'logs' beside the deployment.", show_default=False)
-    ] = None,
-    host: Annotated[str | None, Parameter(help="Address to listen on.", show_default=False)] = None,
-    port: Annotated[int | None, Parameter(help="Port to listen on; 0 takes a free one.", show_default=False)] = None,
-    workers: Annotated[int | None, Parameter(help="Processes that share the port.", show_default=False)] = None,
-    flush: Annotated[
-        float | None, Parameter(help="Seconds until a record is on disk, at most.", show_default=False)
-    ] = None,
+    logs: Annotated[Path | None, Parameter(help="The log directory. Default: 'logs' beside the deployment.")] = None,
+    host: Annotated[str | None, Parameter(help="Address to listen on.")] = None,
+    port: Annotated[int | None, Parameter(help="Port to listen on; 0 takes a free one.")] = None,
+    workers: Annotated[int | None, Parameter(help="Processes that share the port.")] = None,
+    flush: Annotated[float | None, Parameter(help="Seconds until a record is on disk, at most.")] = None,
     durability: Annotated[
         Literal["batch", "sync"] | None,
-        Parameter(help="'sync' answers only after the record is on disk.", show_default=False),
+        Parameter(help="'sync' answers only after the record is on disk."),
     ] = None,
     common: Common = COMMON,
 ) -> int:
-    """Answer requests with the versions that are deployed, and log them; decides nothing.
+    """Answer requests with the versions that are deployed, and log them; decides
+    nothing.
 
-    Example:
+    For example:
         trimtab serve --port 8080 --workers 2
         trimtab serve --deployment /srv/flights/deployment --logs /srv/flights/logs
     """
@@ -62,4 +59,5 @@ def serve(
         flush_s=base.flush_s if flush is None else flush,
         durability=base.durability if durability is None else durability,
     )
-    return run_server(settings)
+    run_server(settings)
+    return 0

@@ -13,12 +13,14 @@ from trimtab.core.domain.errors import NotFoundError
 
 def settings(
     section: Annotated[str, Parameter(help="One section, e.g. rollout or gates.latency.")] = "",
+    /,
     *,
     common: Common = COMMON,
 ) -> int:
-    """Every setting of trimtab.yaml with its type, default and reason; with --json the JSON Schema for editors.
+    """Every setting of trimtab.yaml with its type, default and reason; with --json
+    the JSON Schema for editors.
 
-    Example:
+    For example:
         trimtab settings rollout
     """
     import json

@@ -40,10 +40,16 @@ def console() -> Console:
 
 
 def show(*parts: RenderableType) -> None:
-    """Prints the parts one below the other."""
+    """Prints the parts one below the other; without the blanks at line ends when it is no terminal."""
     target = console()
-    for part in parts:
-        target.print(part)
+    if sys.stdout.isatty():
+        for part in parts:
+            target.print(part)
+        return
+    with target.capture() as captured:
+        for part in parts:
+            target.print(part)
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 def show_json(value: Any) -> None:

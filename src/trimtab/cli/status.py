@@ -26,7 +26,7 @@ def status(
 ) -> int:
     """What serves, what is under way, what is wrong, what waits for you.
 
-    Example:
+    For example:
         trimtab status
     """
     from trimtab.controller import queries

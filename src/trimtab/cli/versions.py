@@ -18,18 +18,21 @@ if TYPE_CHECKING:
 
 def versions(
     version: Annotated[int | None, Parameter(help="Show all that is known of this one.")] = None,
+    /,
     *,
     common: Common = COMMON,
 ) -> int:
-    """The registered versions, newest last; with a number, all that is known of that one.
+    """The registered versions, newest last; with a number, all that is known of
+    that one.
 
-    Example:
+    For example:
         trimtab versions
         trimtab versions 3
     """
     from trimtab.controller import queries
 
-    lines = queries.versions(workspace(common))
+    desk = workspace(common)
+    lines = queries.versions(desk)
     if version is not None:
         lines = tuple(line for line in lines if line.version == version) or _missing(version, lines)
     if common.json:
@@ -37,7 +40,7 @@ def versions(
     elif version is not None:
         show(detail(lines[0]))
     elif lines:
-        show(overview(lines))
+        show(overview(lines, desk.project.metric))
     else:
         show("no version yet: 'trimtab train' makes one")
     return 0
@@ -48,9 +51,10 @@ def _missing(version: int, lines: tuple[VersionLine, ...]) -> tuple[VersionLine,
     raise NotFoundError(f"version {version} is not registered; registered: {known}")
 
 
-def overview(lines: tuple[VersionLine, ...]) -> RenderableType:
-    """One line per version."""
-    metrics = sorted({name for line in lines for name in line.record.metrics})[:3]
+def overview(lines: tuple[VersionLine, ...], metric: str) -> RenderableType:
+    """One line per version; of its metrics the one that gates compare, and two more."""
+    known = {name for line in lines for name in line.record.metrics}
+    metrics = [name for name in dict.fromkeys((metric, "auroc", "accuracy", "mae", "rmse", "r2")) if name in known][:3]
     return columns(
         ("", "state", "gates", "trained on (event time)", "how", "runtime", *metrics, "made"),
         (
@@ -75,12 +79,14 @@ def detail(line: VersionLine) -> RenderableType:
     from rich.text import Text
 
     record = line.record
-    dirty = ", with changes that were not committed" if record.git_dirty else ""
+    code = record.git_commit or ("nothing committed yet" if record.git_dirty else "not in a git repository")
+    if record.git_commit and record.git_dirty:
+        code += ", with changes that were not committed"
     rows: list[tuple[str, RenderableType]] = [
         (f"version {line.version}", coloured(line.state)),
         ("made", f"{short(record.created_at)} UTC, {record.strategy}"),
         ("trained on", f"{_span(line)}, data {record.data_version}"),
-        ("code", Text((record.git_commit or "not in a git repository") + dirty)),
+        ("code", Text(code)),
         ("run", Text(f"{record.run_id}, served by {record.runtime}, manifest {record.manifest[:12]}")),
         ("metrics", Text(", ".join(f"{name} {value:.4g}" for name, value in sorted(record.metrics.items())) or "none")),
     ]

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 
 def why(
     decision: Annotated[int, Parameter(help="Its number, as in 'trimtab history'.")],
+    /,
     *,
     common: Common = COMMON,
 ) -> int:
-    """The story of a decision: its first cause, what followed from it, and the figures at each step.
+    """The story of a decision: its first cause, what followed from it, and the
+    figures at each step.
 
-    Example:
+    For example:
         trimtab why 17
     """
     from trimtab.controller import queries
@@ -42,24 +44,25 @@ def why(
 
 
 def story(entry: Entry, *, last: bool) -> Iterator[RenderableType]:
-    """One link of the chain: when, who, what; because of what; with which figures."""
+    """One link of the chain: when, who, what; because of what; with which figures; who was told."""
+    from rich.table import Table
     from rich.text import Text
 
-    bar = "  " if last else "│ "
-    head = Text.assemble(
+    yield Text.assemble(
         (f"{entry.seq} ", "bold"), (f"{short(entry.at)} {entry.actor}: ", "dim"), (_did(entry), "bold" if last else "")
     )
-    yield head
+    table = Table.grid(padding=(0, 1))
     for reason in entry.reasons:
-        yield Text(f"{bar} because {reason['text']}")
+        table.add_row("   because", Text(str(reason["text"])))
     for name, text in evidence(entry.evidence):
-        yield Text(f"{bar} {name:<12} {text}", style="dim")
+        table.add_row(Text(f"   {name}", style="dim"), Text(text, style="dim"))
     for action in entry.actions:
         if action["type"] == "Alert":
-            yield Text(f"{bar} told ({action['severity']}): {action['title']}", style="dim")
+            table.add_row(Text("   told", style="dim"), Text(f"{action['title']} ({action['severity']})", style="dim"))
+    if table.row_count:
+        yield table
     if not last:
-        yield Text("│")
-        yield Text("▼ which led to")
+        yield Text("   which led to", style="dim")
 
 
 def evidence(seen: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -28,7 +28,12 @@ def scalar(value: Any) -> str:
     """
     if isinstance(value, str) and _PLAIN.fullmatch(value) and value.casefold() not in _WORDS:
         return value
-    return json.dumps(value, ensure_ascii=False)
+    return "".join(char if char.isprintable() else _escape(char) for char in json.dumps(value, ensure_ascii=False))
+
+
+def _escape(char: str) -> str:
+    """A character that YAML does not take, or takes for a line break, as its number."""
+    return f"\\u{ord(char):04x}" if ord(char) <= 0xFFFF else f"\\U{ord(char):08x}"
 
 
 def draft(name: str, files: str | tuple[str, ...], look: Look, found: Guess) -> str:

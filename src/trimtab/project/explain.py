@@ -54,7 +54,7 @@ def dotted(path: Path) -> str:
     return out
 
 
-def line_of(document: Any, path: Path) -> int | None:
+def line_of(document: Any, path: Path, default: int | None = 1) -> int | None:
     """1-based line of the key or item; of the nearest section that is there, for one that is missing."""
     line: int | None = None
     node = document
@@ -64,7 +64,7 @@ def line_of(document: Any, path: Path) -> int | None:
             node = node[part]
         except (AttributeError, KeyError, IndexError, TypeError):
             break
-    return line if line is not None else 1
+    return line if line is not None else default
 
 
 def _problem(detail: Any, document: dict[str, Any], file: str) -> Problem:

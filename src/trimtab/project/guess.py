@@ -261,7 +261,7 @@ def _unfit(look: Look, taken: set[str]) -> Sequence[Noted]:
         words = type_words(column.type)
         if not is_feature_type(column.type):
             found.append(Noted(column.name, f"is {words}, which cannot be a feature"))
-        elif column.distinct <= 1:
+        elif column.distinct == 0 or (column.distinct == 1 and not column.nulls):
             found.append(Noted(column.name, "always missing" if not column.distinct else "always the same"))
         elif present >= 50 and words == "text" and column.distinct > 0.9 * present:
             found.append(Noted(column.name, "an identifier: nearly every row has its own"))

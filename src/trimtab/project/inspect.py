@@ -98,7 +98,7 @@ class _Sample:
         first = -self._seen % self._step
         self._seen += batch.num_rows
         self._keep(batch, first)
-        if self._rows > 2 * self._wanted:
+        while self._rows > 2 * self._wanted:
             whole = pa.Table.from_batches(self._kept).combine_chunks()
             self._step *= 2
             self._kept, self._rows = [], 0

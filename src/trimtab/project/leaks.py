@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 BINS = 64
 ROWS_MIN = 200
 CLASS_ROWS_MIN = 20
-SMOOTHING = 5.0
-"""Rows of the overall mean that each bin's mean is pulled with."""
+SMOOTHING = 1.0
+"""So many rows of the overall mean pull each bin's mean: a bin of one row says little."""
 
 Floats = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trimtab.core.domain.errors import ConfigError, NotFoundError, Problem
-from trimtab.project.explain import problems_of
+from trimtab.project.explain import line_of, problems_of
 from trimtab.project.rules import contradictions
 from trimtab.project.settings import Project
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ruamel.yaml.error import MarkedYAMLError
 
 FILE_NAME = "trimtab.yaml"
+VALUES_MAX = 10_000
+"""More than any project holds; aliases of aliases get there quickly."""
 
 
 def find_project(start: Path) -> Path:
@@ -115,30 +117,67 @@ def _syntax(error: MarkedYAMLError, file: str) -> Problem:
 
 
 def _plain(document: Any, file: str) -> tuple[Any, list[Problem]]:
-    """The document as plain JSON, and what JSON cannot hold: keys that are no text, infinity, tags."""
-    problems: list[Problem] = []
+    """The document as plain JSON, and what JSON cannot hold: keys that are no text, infinity, tags, loops."""
+    reader = _Reader(file)
+    return reader.convert(document, "", None, ()), reader.problems
 
-    def convert(node: Any, path: str, line: int | None) -> Any:
+
+class _Reader:
+    """Turns ruamel's nodes into plain values; keeps the place of everything that cannot be one."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.problems: list[Problem] = []
+        self.values = 0
+
+    def convert(self, node: Any, path: str, line: int | None, above: tuple[int, ...]) -> Any:
+        """The plain value of a node; ``above`` are the identities of the nodes that it lies in.
+
+        Raises:
+            ConfigError: aliases make the document refer to itself, or larger than any project.
+        """
+        self.values += 1
+        if id(node) in above or self.values > VALUES_MAX:
+            message = "refers to itself" if id(node) in above else f"holds more than {VALUES_MAX:,} values"
+            raise ConfigError([Problem(self.file, line, path, message, "a project file needs no aliases")])
+        tag = getattr(getattr(node, "tag", None), "value", None)
+        if tag:
+            self.problems.append(Problem(self.file, line, path, f"the tag {tag} cannot stand here", "write it plainly"))
+            return None
         if isinstance(node, dict):
-            out: dict[str, Any] = {}
-            for key, value in node.items():
-                at = node.lc.key(key)[0] + 1 if hasattr(node, "lc") else line
-                if not isinstance(key, str):
-                    problems.append(Problem(file, at, path, f"the key {key!r} is not text", "put it in quotes"))
-                out[str(key)] = convert(value, f"{path}.{key}" if path else str(key), at)
-            return out
+            return self._mapping(node, path, line, (*above, id(node)))
         if isinstance(node, (list, tuple, set)):
-            places = [node.lc.item(i)[0] + 1 if hasattr(node, "lc") else line for i in range(len(node))]
-            return [convert(value, f"{path}[{i}]", places[i]) for i, value in enumerate(node)]
-        if node is None or isinstance(node, (bool, str)):
-            return node if node is None or isinstance(node, bool) else str(node)
+            inner = (*above, id(node))
+            items = enumerate(node)
+            return [self.convert(value, f"{path}[{i}]", _place(node, i, line), inner) for i, value in items]
+        return self._scalar(node, path, line)
+
+    def _mapping(self, node: dict[Any, Any], path: str, line: int | None, above: tuple[int, ...]) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        for key, value in node.items():
+            at = _place(node, key, line)
+            if not isinstance(key, str):
+                message = f"the key {key!r} is not text"
+                self.problems.append(Problem(self.file, at, path, message, "put it in quotes"))
+            out[str(key)] = self.convert(value, f"{path}.{key}" if path else str(key), at, above)
+        return out
+
+    def _scalar(self, node: Any, path: str, line: int | None) -> Any:
+        if node is None or isinstance(node, bool):
+            return node
+        if isinstance(node, str):
+            return str(node)
         if isinstance(node, (datetime, date)):
             return node.isoformat()
         if isinstance(node, int):
             return int(node)
         if isinstance(node, float) and abs(node) < float("inf"):
             return float(node)
-        problems.append(Problem(file, line, path, f"{node!r} is not a value that can stand here"))
+        self.problems.append(Problem(self.file, line, path, f"{node!r} is not a value that can stand here"))
         return None
 
-    return convert(document, "", None), problems
+
+def _place(node: Any, key: Any, line: int | None) -> int | None:
+    """1-based line of a key or item; that of the section where the node does not know (merged or tagged ones)."""
+    found = line_of(node, (key,), default=line)
+    return line if found is None else found
