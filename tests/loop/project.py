@@ -32,6 +32,7 @@ data:
 {extra_data}
 estimator:
   parameters: {{max_iter: 30}}
+gates: {{performance: {{tolerance: 0.05}}}}
 rollout:
   strategy: canary
   steps: [20, 50, 100]

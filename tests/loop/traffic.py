@@ -47,6 +47,7 @@ class Traffic:
             except (OSError, KeyError, ValueError) as error:
                 self.failures.append(repr(error))
             self.sent += 1
+            self._stop.wait(0.01)
 
     def _one(self, url: str, row: dict[str, Any]) -> None:
         answer = post(url, "/v2/models/parcels/infer", infer(row))
