@@ -24,6 +24,8 @@ FACTORS = (100.0, 1000.0, 12.0, 60.0, 24.0, 3600.0, 365.25, 1.609344, 2.54, 0.45
 """Known units: per cent, kilo, months, minutes, hours, days, miles, inches, pounds, feet, decimal point; and their
 inverses.
 """
+LIMIT = 2.0
+"""Times the largest usual step. In a clean year of real flights and weather no two days in a row reached 1.1."""
 OFFSETS = ((9 / 5, 32.0), (5 / 9, -160 / 9), (1.0, 273.15), (1.0, -273.15), (5 / 9, 255.372), (9 / 5, -459.67))
 """Celsius, Fahrenheit, Kelvin as (scale, offset)."""
 
@@ -62,10 +64,6 @@ def jump_signals(baseline: Baseline, traffic: Traffic) -> list[Signal]:
     return out
 
 
-LIMIT = 3.0
-"""Times the largest usual step."""
-
-
 def _varies(baseline: Baseline, at: int) -> bool:
     return bool(baseline.total.high[at] > baseline.total.low[at])
 
@@ -96,8 +94,19 @@ def _jumps(baseline: Baseline, traffic: Traffic, at: int) -> tuple[Flags, Flags,
         means, deviations, usual = whole.mean.tolist(), whole.deviation.tolist(), 2 * feature.spread
     recent, recent_dev = means[-RECENT:], deviations[-RECENT:]
     live = _levels(baseline, traffic.counts, traffic.stats, at)
+    usable = traffic.whole & (live.count >= 20)
+    every = np.concatenate([recent, live.mean[usable]])
+    if every.max() - every.min() <= LIMIT * usual:  # no two levels are that far apart
+        none = np.zeros(len(usable), dtype=np.bool_)
+        return none, usable, np.zeros((len(usable), 2)), np.zeros(len(usable))
+    return _walk(live, usable, recent, recent_dev, usual)
+
+
+def _walk(
+    live: _Levels, usable: Flags, recent: list[float], recent_dev: list[float], usual: float
+) -> tuple[Flags, Flags, Values, Values]:
+    """Block by block, the last sound ones moving along."""
     now, now_dev = live.mean.tolist(), live.deviation.tolist()
-    usable = (traffic.whole & (live.count >= 20)).tolist()
     far, sound = np.zeros(len(now), dtype=np.bool_), np.zeros(len(now), dtype=np.bool_)
     before, step = np.zeros((len(now), 2)), np.zeros(len(now))
     for i in range(len(now)):

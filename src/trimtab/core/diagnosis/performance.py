@@ -12,7 +12,6 @@ are never counted as independent: losses of a day have their weather in common.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +19,7 @@ import numpy as np
 from trimtab.core.diagnosis.result import AssessSettings, Block, PerformanceResult
 from trimtab.core.diagnosis.signals import Flags, Values
 from trimtab.core.profiles import Baseline
-from trimtab.core.stats.detectors import rank_bets, rise_bets, shiryaev_roberts
+from trimtab.core.stats.detectors import rank_bets, rise_bets, shiryaev_roberts, step_onset
 
 WARM_UP = 40
 """Blocks, baseline included, before ranks are bet on."""
@@ -133,16 +132,16 @@ def _detect(reference: Reference, losses: Values, settings: AssessSettings) -> _
     """Run the detectors; an alarm that is over (the newest blocks are as good as the baseline) starts them anew."""
     limit = float(np.log(settings.horizon_blocks / settings.alpha))
     bar = reference.upper * (1 + settings.tolerance)
-    sound = list(reference.losses)
+    sound = [*reference.losses.tolist()] or [reference.mean]
     start = 0
     while True:
         part = losses[start:]
-        path, onset_at = _evidence(reference, np.array(sound), part, bar, settings.tolerance)
+        path = _evidence(reference, np.array(sound), part, bar, settings.tolerance)
         crossed = np.flatnonzero(path >= limit)
         if not crossed.size:
             return _Found(False, start, float(path[-1]) if path.size else -np.inf)
         at = int(crossed[0])
-        onset = min(onset_at(at), at)
+        onset = min(step_onset(part[: at + 8], float(np.mean(sound))), at)
         ends = range(at + 3, len(part))
         over = next((end for end in ends if part[max(at + 1, end - 4) : end + 1].mean() <= bar), None)
         if over is None:
@@ -151,21 +150,13 @@ def _detect(reference: Reference, losses: Values, settings: AssessSettings) -> _
         start += over + 1
 
 
-def _evidence(
-    reference: Reference, sound: Values, losses: Values, bar: float, tolerance: float
-) -> tuple[Values, Callable[[int], int]]:
-    """(T,) ln of the evidence, and the onset as seen from a block."""
-    bets = rise_bets((losses - bar) / reference.deviation)
+def _evidence(reference: Reference, sound: Values, losses: Values, bar: float, tolerance: float) -> Values:
+    """(T,) ln of the evidence: the mean of both detectors."""
+    rises = shiryaev_roberts(rise_bets((losses - bar) / reference.deviation))
     joined = np.concatenate([sound, losses / (1 + tolerance)])
-    rank = rank_bets(joined, WARM_UP)[len(sound) :]
-    rises, ranks = shiryaev_roberts(bets), shiryaev_roberts(rank)
-    log_e = np.logaddexp(rises.log_e, ranks.log_e) - np.log(2.0)
-
-    def onset(at: int) -> int:
-        stronger = bets if rises.log_e[at] >= ranks.log_e[at] else rank
-        return shiryaev_roberts(stronger[: at + 1]).onset
-
-    return log_e, onset
+    ranks = shiryaev_roberts(rank_bets(joined, WARM_UP)[len(sound) :])
+    joint: Values = np.logaddexp(rises, ranks) - np.log(2.0)
+    return joint
 
 
 def _gradual(losses: Values, reference: Reference) -> bool:

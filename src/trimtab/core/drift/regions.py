@@ -56,9 +56,9 @@ def exact_regions(feature: Feature, reference: NDArray[np.int64]) -> Regions:
     if feature.discrete:
         return _regions([([(0, at) for at in range(1, last)], 0.65), (singles, 0.20), missing])
     below = _cumulative(reference[:last])
-    core = sorted({_cut(below, q) for q in _CORE})
-    near = sorted({_cut(below, q) for q in (*_NEAR, *(1 - _NEAR))} | {1, last - 1})
-    central = sorted({(_cut(below, q), _cut(below, 1 - q)) for q in _CENTRAL})
+    core = sorted(set(_cuts(below, _CORE).tolist()))
+    near = sorted({*_cuts(below, np.concatenate([_NEAR, 1 - _NEAR])).tolist(), 1, last - 1})
+    central = sorted(set(zip(_cuts(below, _CENTRAL).tolist(), _cuts(below, 1 - _CENTRAL).tolist(), strict=True)))
     return _regions(
         [
             ([(0, at) for at in core], 0.30),
@@ -84,7 +84,7 @@ def block_regions(feature: Feature, reference: NDArray[np.int64]) -> tuple[Regio
         return _regions([([(last, last + 1), tail], 1.0)]), _regions([(levels or [tail], 1.0)])
     fault = [(last, last + 1), (0, 1), (last - 1, last), (fullest, fullest + 1)]
     below = _cumulative(seen)
-    cuts = sorted({_cut(below, q) for q in BLOCK_CUTS})
+    cuts = sorted(set(_cuts(below, BLOCK_CUTS).tolist()))
     return _regions([(fault, 1.0)]), _regions([([(0, at) for at in cuts], 1.0)])
 
 
@@ -92,12 +92,14 @@ def _cumulative(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.cumsum(counts) / max(float(counts.sum()), 1.0)
 
 
-def _cut(below: NDArray[np.float64], q: float) -> int:
-    """Number of bins whose share together is nearest to q, at least 1 and not all."""
-    at = int(np.searchsorted(below, q))
-    if at > 0 and q - below[at - 1] < below[min(at, len(below) - 1)] - q:
-        at -= 1
-    return min(max(at + 1, 1), len(below) - 1)
+def _cuts(below: Values, shares: Values) -> NDArray[np.intp]:
+    """For each share the number of bins that together come nearest to it; at least 1 and not all."""
+    at = np.searchsorted(below, shares)
+    upper = below[np.minimum(at, len(below) - 1)]
+    lower = below[np.maximum(at - 1, 0)]
+    at = np.where((at > 0) & (shares - lower < upper - shares), at - 1, at)
+    cuts: NDArray[np.intp] = np.clip(at + 1, 1, len(below) - 1)
+    return cuts
 
 
 def _regions(groups: list[tuple[list[tuple[int, int]], float]]) -> Regions:

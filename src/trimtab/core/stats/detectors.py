@@ -8,8 +8,6 @@ P(alarm within T blocks) <= T / c, whenever one looks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,23 +22,8 @@ _QUANTILES = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
 _RATIOS = (1.15, 1.3, 1.6, 2.0, 3.0, 5.0, 10.0, 20.0, 40.0)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Detection:
-    """The detector's path."""
-
-    log_e: Values
-    """(T,) ln of the mean of M over the bets, after each block; the alarm is at ln c."""
-    onset: int
-    """Index of the block from which the strongest bet grew to its present value; T where it did not grow."""
-
-    @property
-    def peak(self) -> float:
-        """Largest value of the path; -inf without blocks."""
-        return float(self.log_e.max(initial=-np.inf))
-
-
-def shiryaev_roberts(log_bets: Values) -> Detection:
-    """Run the sum over blocks for several bets at once and take their mean.
+def shiryaev_roberts(log_bets: Values) -> Values:
+    """(T,) ln of the mean of M over the bets, after each block; the alarm is at ln c.
 
     Args:
         log_bets: (T, J) ln f of each of J bets for each block; each f has expectation at most 1 under 'no change'.
@@ -52,18 +35,18 @@ def shiryaev_roberts(log_bets: Values) -> Detection:
     for at in range(steps):
         level = np.logaddexp(level, 0.0) + log_bets[at]
         path[at] = np.logaddexp.reduce(level) - log_n
-    return Detection(path, _onset(log_bets, path))
+    return path
 
 
-def _onset(log_bets: Values, path: Values) -> int:
-    """Where the CUSUM of the bet that carries the peak last stood at its minimum before the peak."""
-    if not len(path):
-        return 0
-    peak = int(np.argmax(path))
-    sums = np.vstack([np.zeros(log_bets.shape[1]), np.cumsum(log_bets[: peak + 1], axis=0)])
-    gains = sums[-1] - sums.min(axis=0)
-    best = int(np.argmax(gains))
-    return int(np.argmin(sums[:, best])) if gains[best] > 0 else len(path)
+def step_onset(losses: Values, level: float) -> int:
+    """Index of the block from which a step explains the losses best (least squares: ``level`` before, free after).
+
+    The number of blocks where no rise explains anything.
+    """
+    size = len(losses)
+    sums = np.cumsum((losses - level)[::-1])[::-1]
+    gain = np.where(sums > 0, sums**2, 0.0) / np.arange(size, 0, -1)
+    return int(np.argmax(gain)) if size and gain.max() > 0 else size
 
 
 def rise_bets(z: Values) -> Values:
