@@ -153,7 +153,7 @@ class App:
             raise RequestError(415, f"content type '{request.media_type}' is not application/json: {_CURL_HINT}")
         if len(request.body) > self._limits.inline_bytes:
             return self._threaded(lambda ids: self._infer_batch(deployment, slot, request, ids))
-        call = oip.decode(request.body, deployment.champion.signature, self._limits.rows)
+        call = oip.decode(request.body, deployment.champion.signature, self._limits.rows, deployment.known)
         self._metrics.ignored_inputs += call.ignored
         inputs = call.inputs
         if inputs.rows == 1:
@@ -175,7 +175,7 @@ class App:
         self, deployment: Deployment, slot: Slot | None, request: Request, ids: IdSource
     ) -> tuple[Scored, bytes]:
         signature = deployment.champion.signature
-        call = oip.decode(request.body, signature, self._limits.rows)
+        call = oip.decode(request.body, signature, self._limits.rows, deployment.known)
         names = oip.wanted(call.outputs, signature)
         scored = self._scorer.batch(deployment, slot, call.inputs, request.started, ids)
         return scored, oip.encode(scored, call.id, names) if scored.predictions else b""

@@ -49,6 +49,10 @@ class Deployment:
     classes: tuple[ClassValue, ...] | None
     """Of the champion, then what other versions know beyond it; None for regression."""
 
+    known: frozenset[str] = frozenset()
+    """Inputs that any of the versions takes, the entity and the time: a challenger may know a column that the champion
+    does not."""
+
     @property
     def name(self) -> str:
         return self.champion.signature.model
@@ -145,7 +149,12 @@ def assemble(routes: Routes, models: dict[int, Model], counters: Callable[[str, 
         shadow=tuple(slots[version] for version in dict.fromkeys(routes.shadow)),
         only=None if router.only is None else slots[router.only],
         classes=tuple(classes) if champion.signature.classes is not None else None,
+        known=frozenset().union(*(_names(slot.signature) for slot in slots.values())),
     )
+
+
+def _names(signature: Signature) -> set[str]:
+    return {*signature.names} | {name for name in (signature.entity, signature.time) if name is not None}
 
 
 def _model(directory: Path, version: int, previous: Deployment | None) -> Model:

@@ -89,8 +89,10 @@ class Call:
     """Inputs that are no columns of the model."""
 
 
-def decode(body: bytes, signature: Signature, rows_max: int) -> Call:
+def decode(body: bytes, signature: Signature, rows_max: int, known: frozenset[str] = frozenset()) -> Call:
     """The body of an infer request.
+
+    ``known``: names of columns that are kept beside those of the signature.
 
     Raises:
         RequestError: it is not JSON, not of the protocol, or a tensor does not fit; the field is named.
@@ -98,11 +100,11 @@ def decode(body: bytes, signature: Signature, rows_max: int) -> Call:
     try:
         quick = _float_decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _decode(body, signature, rows_max)
+        return _decode(body, signature, rows_max, known)
     tensor = quick.inputs[0]
     shape, width = tensor.shape, len(signature.inputs)
     if tensor.datatype not in FLOATS or shape != [1, width] or len(tensor.data) != width or width == 1:
-        return _decode(body, signature, rows_max)
+        return _decode(body, signature, rows_max, known)
     inputs = Inputs(1, matrix=tensor.data, width=width, floats=True)
     if quick.parameters:
         attach(inputs, quick.parameters, signature)
@@ -122,16 +124,18 @@ def parse_json(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
         raise RequestError(400, "the body is nested too deeply") from None
 
 
-def _decode(body: bytes, signature: Signature, rows_max: int) -> Call:
+def _decode(body: bytes, signature: Signature, rows_max: int, known: frozenset[str]) -> Call:
     message = parse_json(body, _decoder)
-    return tensors_call(message, [_values(tensor) for tensor in message.inputs], signature, rows_max)
+    return tensors_call(message, [_values(tensor) for tensor in message.inputs], signature, rows_max, known)
 
 
-def tensors_call(message: _Infer, values: list[Any], signature: Signature, rows_max: int) -> Call:
+def tensors_call(
+    message: _Infer, values: list[Any], signature: Signature, rows_max: int, others: frozenset[str] = frozenset()
+) -> Call:
     """A call from a decoded message and the flat values of its tensors, wherever they stood."""
     if not message.inputs:
         raise RequestError(400, "inputs is empty; send one tensor of all features or one input per column")
-    known = {*signature.names, signature.entity, signature.time}
+    known = {*signature.names, signature.entity, signature.time, *others}
     inputs, ignored = Inputs(0), 0
     for tensor, flat in zip(message.inputs, values, strict=True):
         where = f"input '{tensor.name}'"
