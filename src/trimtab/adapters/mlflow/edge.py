@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from trimtab.core.domain.errors import ExternalError, UserError
+
+_SQLITE = "sqlite:///"
+
+_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # The loop tries again at its next tick; seven tries of two minutes each would keep it from its work.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+}
 
 NOT_FOUND = "RESOURCE_DOES_NOT_EXIST"
 EXISTS = "RESOURCE_ALREADY_EXISTS"
@@ -28,9 +39,19 @@ def open_client(tracking_uri: str) -> Any:
 
         # What MLflow logs as an error it also raises, and then it is told once, in our words.
         logging.getLogger("mlflow").setLevel(logging.CRITICAL)
-        if tracking_uri.startswith("sqlite:///"):
-            Path(tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        if tracking_uri.startswith(_SQLITE):
+            _check_database(Path(tracking_uri.removeprefix(_SQLITE)))
         return MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+
+
+def _check_database(path: Path) -> None:
+    """Fail at once where SQLite cannot open the file: MLflow would try again for 100 seconds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path)
+    try:
+        connection.execute("PRAGMA schema_version").fetchone()
+    finally:
+        connection.close()
 
 
 def error_code(error: Exception) -> str:
@@ -41,9 +62,9 @@ def error_code(error: Exception) -> str:
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
     """Everything that MLflow, its database driver, its HTTP client or the disk raises becomes an ``ExternalError``."""
-    # No telemetry and no progress bars: MLflow reads these from the environment alone, the first at import.
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # noqa: TID251
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # noqa: TID251
+    # MLflow reads these from the environment alone, the first at import; what the user set stays.
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)  # noqa: TID251
     try:
         import mlflow.exceptions as foreign
     except ImportError as error:
@@ -51,8 +72,9 @@ def translated(doing: str) -> Iterator[None]:
     import requests
     import sqlalchemy.exc
 
+    failures = (foreign.MlflowException, sqlalchemy.exc.SQLAlchemyError, requests.RequestException)
     try:
         yield
-    except (foreign.MlflowException, sqlalchemy.exc.SQLAlchemyError, requests.RequestException, OSError) as error:
+    except (*failures, sqlite3.Error, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ExternalError(f"MLflow could not {doing}: {reason}") from error

@@ -11,6 +11,12 @@ from trimtab.core.domain.errors import ExternalError
 from trimtab.ports import Notice
 
 
+class _Sent(msgspec.Struct, frozen=True):
+    """What is looked at of a line."""
+
+    id: str
+
+
 class LogNotifier:
     """The ``Notifier`` port over a file. A second notice of the same id is dropped, also after a restart."""
 
@@ -52,7 +58,7 @@ class LogNotifier:
         ids = set()
         for line in self._path.read_bytes().splitlines():
             try:
-                ids.add(msgspec.json.decode(line, type=Notice).id)
+                ids.add(msgspec.json.decode(line, type=_Sent).id)
             except msgspec.DecodeError:
                 continue  # cut off by a crash: that notice was not delivered
         return ids
