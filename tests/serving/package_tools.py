@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from trimtab.training.compile import PackageResult, build_package
 from trimtab.training.estimators import default_estimator
@@ -42,7 +43,8 @@ def default_package(to: Path) -> PackageResult:
     """The default estimator on the flights, compiled."""
     frame, late = flights()
     estimator = default_estimator("classification", {"max_iter": 10}, frame)
-    return build(to, estimator.fit(frame.iloc[:400], late[:400]), frame.iloc[400:])
+    with threadpool_limits(1):
+        return build(to, estimator.fit(frame.iloc[:400], late[:400]), frame.iloc[400:])
 
 
 def linear_package(to: Path) -> PackageResult:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.serving.package_tools import default_package
 
+from tests.serving.package_tools import default_package
 from trimtab.core.domain.errors import DataError, IntegrityError
 from trimtab.serving.package import (
     Example,

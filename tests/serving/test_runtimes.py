@@ -17,8 +17,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
-from tests.serving.package_tools import build, default_package, flights, linear_package
 
+from tests.serving.package_tools import build, default_package, flights, linear_package
 from trimtab.core.domain.errors import DataError, ExternalError, IntegrityError
 from trimtab.serving.package import ExampleOutput, seal
 from trimtab.serving.runtimes import Model, Row, load

@@ -35,7 +35,7 @@ from trimtab.serving.package import (
 from trimtab.serving.runtimes import load
 from trimtab.serving.runtimes.base import class_array
 from trimtab.serving.runtimes.loading import open_model
-from trimtab.serving.runtimes.native import NativeSettings, frame_of, native_outputs
+from trimtab.serving.runtimes.native import NativeSettings, frame_of, native_outputs, thread_limit
 from trimtab.training.compile_candidates import Form, compiled_forms, native_form
 from trimtab.training.compile_columns import columns_of, forms_of, inputs_of
 from trimtab.training.compile_encoder import Source
@@ -104,18 +104,26 @@ def build_package(
     if to.exists():
         raise DataError(f"{to} exists already; a package is written once")
     labels = _classes(estimator, task, classes)
-    subject = _Subject.of(estimator, features, labels, hostile=hostile, tolerance=tolerance)
-    signature = Signature(
-        model=model,
-        task=task,
-        target=target,
-        time=time,
-        entity=entity,
-        inputs=subject.inputs,
-        classes=labels,
-        positive=_plain(positive),
-        runtime=RuntimeSpec(name="native", files=()),
-    )
+    with thread_limit().limit(limits=1):  # many small calls: threads that wait for each other cost more than they save
+        subject = _Subject.of(estimator, features, labels, hostile=hostile, tolerance=tolerance)
+        signature = Signature(
+            model=model,
+            task=task,
+            target=target,
+            time=time,
+            entity=entity,
+            inputs=subject.inputs,
+            classes=labels,
+            positive=_plain(positive),
+            runtime=RuntimeSpec(name="native", files=()),
+        )
+        return _build(to, subject, signature, tolerance, baseline, requirements)
+
+
+def _build(
+    to: Path, subject: _Subject, signature: Signature, tolerance: float, baseline: bytes, requirements: str
+) -> PackageResult:
+    """Everything happens in a hidden directory beside ``to``; the rename is the last step."""
     to.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{to.name}-", dir=to.parent))
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from trimtab.core.domain.errors import DataError
 from trimtab.serving.runtimes.encoder import ENCODER, EncoderSpec, Numbers
 from trimtab.serving.runtimes.heads import HeadSpec
 from trimtab.serving.runtimes.native import PICKLE, SKOPS, NativeSettings
-from trimtab.training.compile_encoder import Source, encoder_of, split_pipeline
+from trimtab.training.compile_encoder import Source, direct_encoder, encoder_of, native_categories, split_pipeline
 from trimtab.training.compile_onnx import estimator_to_onnx, pipeline_to_onnx
 from trimtab.training.compile_trees import NotConvertibleError, Trees, head_of, read_trees, trees_to_onnx
 
@@ -90,6 +91,9 @@ class _Maker:
         cast: Literal["float64", "float32"] = "float64"
         if self._name.startswith(_FLOAT32_TREES):
             cast = "float32"
+        direct = None if self._steps else direct_encoder(self._final, self._source)
+        if direct is not None:
+            return direct
         encoder = encoder_of(self._steps, self._source, cast=cast, nan=True)
         return msgspec.structs.replace(encoder, nan=_takes_nan(self._final, _width(encoder)))
 
@@ -99,7 +103,7 @@ class _Maker:
             if importer is None:
                 raise NotConvertibleError(f"{self._name} is no tree ensemble that treelite knows")
             try:
-                model = importer(self._final)
+                model = importer(self._final if self._steps else _with_codes(self._final))
             except Exception as error:
                 raise NotConvertibleError(f"treelite: {type(error).__name__}: {error}"[:300]) from error
             self._trees = model, read_trees(model, classes=self._classes)
@@ -171,6 +175,18 @@ def _treelite_importer(final: Any) -> Callable[[Any], Any] | None:
     if module == "lightgbm" and hasattr(final, "booster_"):
         return lambda model: _frontend("from_lightgbm", model.booster_)
     return None
+
+
+def _with_codes(final: Any) -> Any:
+    """A copy of a boosting whose own categories are codes, as ``direct_encoder`` gives them to it."""
+    categories = native_categories(final)
+    if not categories:
+        return final
+    shallow = copy.copy(final)
+    shallow._preprocessor = copy.deepcopy(final._preprocessor)
+    encoder = shallow._preprocessor.named_transformers_["encoder"]
+    encoder.categories_ = [np.arange(len(levels)) for levels in categories.values()]
+    return shallow
 
 
 def _from_sklearn(final: Any) -> Any:

@@ -77,6 +77,40 @@ def encoder_of(steps: Sequence[Any], source: Source, *, cast: Literal["float64",
     return EncoderSpec(blocks=tuple(blocks), steps=_steps(rest, width), cast=cast, nan=nan)
 
 
+def native_categories(final: Any) -> dict[int, list[Any]]:
+    """Categories that a histogram gradient boosting codes by itself, by position of the column; their code is their rank.
+
+    Its ordinal encoder is scikit-learn's private ``_preprocessor``, as treelite reads it too; parity checks the result.
+    """
+    preprocessor = getattr(final, "_preprocessor", None)
+    if preprocessor is None or not _kind(final).startswith("HistGradientBoosting"):
+        return {}
+    levels = preprocessor.named_transformers_["encoder"].categories_
+    positions = np.flatnonzero(final.is_categorical_)
+    return {
+        int(position): [
+            value for value in np.asarray(of, dtype=object).tolist() if value is not None and value == value
+        ]
+        for position, of in zip(positions, levels, strict=True)
+    }
+
+
+def direct_encoder(final: Any, source: Source) -> EncoderSpec | None:
+    """The encoder of a boosting that takes the columns as they are and codes some by itself; None for other models."""
+    categories = native_categories(final)
+    if not categories:
+        return None
+    blocks: list[Numbers | Table] = []
+    for position, spec in enumerate(source.inputs):
+        if position not in categories:
+            blocks.append(_numbers([], [spec.name], source))
+            continue
+        keys = [value if isinstance(value, str) else float(value) for value in categories[position]]
+        rows = tuple((float(code),) for code in range(len(keys)))
+        blocks.append(Table(spec.name, 1, tuple(keys), rows, unknown=(None,), missing=(None,)))
+    return EncoderSpec(blocks=tuple(blocks))
+
+
 def _column_transformer(transformer: Any, names: list[str], source: Source) -> Iterator[Numbers | Table]:
     if transformer.transformer_weights:
         raise NotConvertibleError("ColumnTransformer has weights")

@@ -6,6 +6,8 @@ import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from trimtab.serving.runtimes.heads import HeadSpec
 from trimtab.training.compile_trees import NotConvertibleError
 
@@ -68,15 +70,19 @@ def _whole_numbers() -> Iterator[None]:
     """
     from skl2onnx.common import _container
 
-    original = _container.make_attribute
+    original = _container.make_node
 
-    def make_attribute(key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(value, (list, tuple)) and any(isinstance(item, bool) for item in value):
-            value = [int(item) for item in value]
-        return original(key, value, *args, **kwargs)
+    def make_node(*args: Any, **attributes: Any) -> Any:
+        return original(*args, **{name: _numbers(value) for name, value in attributes.items()})
 
-    _container.make_attribute = make_attribute
+    _container.make_node = make_node
     try:
         yield
     finally:
-        _container.make_attribute = original
+        _container.make_node = original
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, (list, tuple)) and any(isinstance(item, (bool, np.bool_)) for item in value):
+        return [int(item) for item in value]
+    return value

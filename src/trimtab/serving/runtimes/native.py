@@ -88,7 +88,7 @@ class NativeModel:
     def __init__(self, signature: Signature, digest: str, estimator: Any, settings: NativeSettings) -> None:
         self.signature, self.digest = signature, digest
         self._estimator, self._settings = _one_job(estimator), settings
-        self._threads = _thread_limit()
+        self._threads = thread_limit()
         self._classes = class_array(signature.classes or ())
 
     def predict(self, columns: Columns) -> Outputs:
@@ -118,7 +118,8 @@ def _one_job(estimator: Any) -> Any:
     return estimator.set_params(**jobs) if jobs else estimator
 
 
-def _thread_limit() -> Any:
+def thread_limit() -> Any:
+    """A controller whose ``limit(limits=1)`` keeps OpenMP and BLAS to one thread within a ``with`` block."""
     from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
     return ThreadpoolController()
