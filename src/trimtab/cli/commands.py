@@ -58,7 +58,8 @@ In a new project:
   trimtab train
   trimtab up
 
-'trimtab COMMAND --help' has the options and an example. Every command takes --json.
+'trimtab COMMAND --help' has the options and an example. What tells something takes --json.
+'--debug' anywhere shows where an error came from.
 Exit codes: 0 done, 1 something failed outside, 2 your mistake, 3 a gate was not passed.
 """
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from trimtab.cli.options import Json
 from trimtab.cli.show import grid, show, show_json
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def init(
     name: Annotated[str | None, Parameter(help="Of the endpoint. Default: after the directory.")] = None,
     git: Annotated[bool, Parameter(negative="--no-git", help="Make a git repository if in none.")] = True,
     force: Annotated[bool, Parameter(help="Replace an existing trimtab.yaml.")] = False,
-    json: Annotated[bool, Parameter(help="Print JSON instead of words.")] = False,
+    json: Json = False,
 ) -> int:
     """Look at labelled data and write a commented trimtab.yaml into the current
     directory.

@@ -13,14 +13,18 @@ if TYPE_CHECKING:
     from trimtab.wiring import Workspace
 
 
+By = Annotated[str | None, Parameter(help="Who does it. Default: your name in git, or of your account.")]
+Json = Annotated[bool, Parameter(help="Print JSON instead of words.")]
+Start = Annotated[Path, Parameter(alias="-p", help="Directory of the project, or its trimtab.yaml.")]
+
+
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
 class Common:
     """Of every command that works in a project."""
 
-    json: Annotated[bool, Parameter(help="Print JSON instead of words.")] = False
-    project: Annotated[Path, Parameter(alias="-p", help="Directory of the project, or its trimtab.yaml.")] = Path()
-    debug: Annotated[bool, Parameter(help="On an error, show where it came from.")] = False
+    json: Json = False
+    project: Start = Path()
 
 
 @Parameter(name="*")
@@ -29,18 +33,23 @@ class Person:
     """Who does it, and why: kept in the journal."""
 
     reason: Annotated[str, Parameter(alias="-r", help="Why, for the journal.")] = ""
-    by: Annotated[str | None, Parameter(help="Who does it. Default: your name in git, or of your account.")] = None
+    by: By = None
 
     @property
     def name(self) -> str:
         """The name for the journal."""
-        from trimtab.project.environment import user
-
-        return (self.by or "").strip() or git_user() or user()
+        return actor(self.by)
 
 
 COMMON = Common()
 PERSON = Person()
+
+
+def actor(by: str | None) -> str:
+    """The name for the journal: as given, or git's, or the account's."""
+    from trimtab.project.environment import user
+
+    return (by or "").strip() or git_user() or user()
 
 
 def git_user() -> str:

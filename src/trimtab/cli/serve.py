@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from trimtab.cli.options import COMMON, Common, workspace
+from trimtab.cli.options import Common, Start, workspace
+from trimtab.core.domain.errors import ExternalError
 
 
 def serve(
@@ -24,7 +27,7 @@ def serve(
         Literal["batch", "sync"] | None,
         Parameter(help="'sync' answers only after the record is on disk."),
     ] = None,
-    common: Common = COMMON,
+    project: Start = Path(),
 ) -> int:
     """Answer requests with the versions that are deployed, and log them; decides
     nothing.
@@ -39,7 +42,7 @@ def serve(
     if deployment is not None:
         base = ServerSettings(deployment.absolute(), (logs or deployment.absolute().parent / "logs").absolute())
     else:
-        desk = workspace(common)
+        desk = workspace(Common(project=project))
         ours = desk.project.serving
         base = ServerSettings(
             desk.deployment,
@@ -59,5 +62,10 @@ def serve(
         flush_s=base.flush_s if flush is None else flush,
         durability=base.durability if durability is None else durability,
     )
-    run_server(settings)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
+    try:
+        run_server(settings)
+    except OSError as error:
+        where = f"{settings.host}:{settings.port}"
+        raise ExternalError(f"cannot listen on {where}: {error.strerror or error}") from error
     return 0

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from trimtab.cli.options import COMMON, Common
+from trimtab.cli.options import Json
 from trimtab.cli.show import grid, show
 from trimtab.core.domain.errors import NotFoundError
 
@@ -15,7 +15,7 @@ def settings(
     section: Annotated[str, Parameter(help="One section, e.g. rollout or gates.latency.")] = "",
     /,
     *,
-    common: Common = COMMON,
+    json: Json = False,
 ) -> int:
     """Every setting of trimtab.yaml with its type, default and reason; with --json
     the JSON Schema for editors.
@@ -23,16 +23,17 @@ def settings(
     For example:
         trimtab settings rollout
     """
-    import json
     import sys
 
+    import msgspec
     from rich.text import Text
 
     from trimtab.project import reference
     from trimtab.project.explain import did_you_mean
 
-    if common.json:
-        sys.stdout.write(json.dumps(reference.schema(), indent=2) + "\n")
+    if json:
+        text = msgspec.json.format(msgspec.json.encode(reference.schema()), indent=2)
+        sys.stdout.write(text.decode() + "\n")
         return 0
     found = [path for path, _ in reference.sections()]
     if section not in found:

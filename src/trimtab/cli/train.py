@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from trimtab.cli.options import COMMON, PERSON, Common, Person, workspace
+from trimtab.cli.options import COMMON, By, Common, actor, workspace
 from trimtab.cli.show import coloured, grid, show, show_json
 from trimtab.core.domain.errors import UserError
 from trimtab.core.domain.times import parse_duration
@@ -33,7 +33,7 @@ def train(
     window: Annotated[str | None, Parameter(help="Of the newest history, e.g. 90d; with sliding-window.")] = None,
     now: Annotated[str | None, Parameter(help="Train as of this time (ISO, UTC): later rows do not count.")] = None,
     deploy: Annotated[bool, Parameter(negative="--no-deploy", help="Let it meet traffic if it passes.")] = True,
-    person: Person = PERSON,
+    by: By = None,
     common: Common = COMMON,
 ) -> int:
     """Train a version, check it at the gates, register it.
@@ -52,11 +52,12 @@ def train(
     from trimtab.training.pipeline import run
 
     desk = _at(workspace(common), now)
-    asked = _spec(desk, strategy, window, person.name)
+    name = actor(by)
+    asked = _spec(desk, strategy, window, name)
     with progress(quiet=common.json) as say:
         result = run(asked, desk.services(), say)
     record = record_of(result["record"])
-    outcome = commands.record(desk, record, deploy=deploy, actor=person.name)
+    outcome = commands.record(desk, record, deploy=deploy, actor=name)
     if common.json:
         show_json({"result": result, "decision": outcome.entry, "problems": outcome.problems})
     else:
