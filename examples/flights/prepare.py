@@ -26,7 +26,7 @@ HERE = Path(__file__).resolve().parent
 EVERY = 3
 """One flight of how many is kept."""
 LATE_MIN = 15.0
-"""A flight is late when it arrives this many minutes after its time (the rule of the US Department of Transportation)."""
+"""A flight is late when it arrives so many minutes after its time (the US Department of Transportation's rule)."""
 TAXI_MIN = 20.0
 """Added to departure and air time: from gate to runway and from runway to gate. The source has no taxi times."""
 RECENT_S = 2 * 3600.0
@@ -84,7 +84,7 @@ def numbers(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def recent_delay(origin: np.ndarray, scheduled: np.ndarray, delay_min: np.ndarray) -> np.ndarray:
-    """Mean departure delay in minutes of the flights that left the same airport in the ``RECENT_S`` before each flight's time.
+    """Mean departure delay in minutes of what left the same airport in the ``RECENT_S`` before each flight's time.
 
     Only departures that had happened by then count, so the figure is known at ``scheduled``. NaN where nothing left.
 
@@ -108,7 +108,9 @@ def recent_delay(origin: np.ndarray, scheduled: np.ndarray, delay_min: np.ndarra
 
 
 def weather_at(folder: Path, origin: np.ndarray, hour_s: np.ndarray) -> dict[str, np.ndarray]:
-    """The newest weather report of each flight's airport at the hour it was due to leave; NaN when older than ``SILENT_H``."""
+    """The newest weather report of each flight's airport in the hour it was due to leave; NaN when it is older than
+    ``SILENT_H``.
+    """
     table = read(folder, "weather.csv")
     station, report_s = np.asarray(table["origin"].to_pylist()), seconds(table["time_hour"])
     columns = {name: numbers(table[name]) for name in WEATHER}

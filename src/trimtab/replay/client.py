@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 from urllib.parse import urlsplit
 
 import httptools
@@ -178,8 +178,7 @@ class _Connection(asyncio.Protocol):
     # --- asyncio.Protocol ---------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101  narrows the type: TCP transports are
-        self._transport = transport
+        self._transport = cast("asyncio.WriteTransport", transport)  # of TCP; uvloop's are of classes of their own
         self._begin()
 
     def data_received(self, data: bytes) -> None:

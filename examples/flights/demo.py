@@ -1,0 +1,226 @@
+"""`make demo`: a year of real flights through the whole loop, in about two minutes.
+
+Version 1 is trained on eight weeks. Then the year is played through the real model server in event time, every request
+and every label, with the real controller deciding. On the way a weather column arrives empty for three weeks, and a
+colleague releases a version that is better offline and worse online. What is shown was measured in this run.
+
+    python examples/flights/demo.py        writes demo/ (a fresh project), demo/report.html, demo/summary.json
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+# Training on one thread: the same sums on every machine, and a core left for serving.
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # noqa: TID251  an example is a program of its own
+
+import prepare
+import report
+import results
+import world
+from telling import Teller
+
+from trimtab.controller.loop import Loop
+from trimtab.controller.runner import seen
+from trimtab.core.domain.errors import ExternalError, TrimtabError
+from trimtab.ports import JobPhase
+from trimtab.replay.stream import Columns, Stream, play_steps
+from trimtab.wiring import Workspace, open_workspace
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1] / "demo"
+DAY_S, HOUR_S = 86400.0, 3600.0
+READY_S, JOB_S = 60.0, 300.0
+LOOKS_MAX = 40
+"""Ticks at one checkpoint: one change of traffic each, far more than there can be."""
+
+
+class Demo:
+    """One run of the story."""
+
+    def __init__(self, root: Path, teller: Teller) -> None:
+        self.root = root
+        self.teller = teller
+        self.desk: Workspace = open_workspace(root)
+        self.loop: Loop = self.desk.loop()
+        self.problems: list[str] = []
+        self.played: results.Played = results.Played()
+        self._known = 0
+
+    def train(self, *options: str) -> None:
+        """`trimtab train`, as a person types it.
+
+        Raises:
+            ExternalError: it failed.
+        """
+        command = [sys.executable, "-m", "trimtab.cli.main", "train", "--by", "a colleague", *options]
+        done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise ExternalError(f"`trimtab train {' '.join(options)}` ended with {done.returncode}:\n{done.stderr}")
+
+    def play(self, year: object) -> None:
+        """Serve, play the year, tick, and tell."""
+        columns = Columns(
+            time="departed_at",
+            target="late",
+            label_time="landed_at",
+            entity="tailnum",
+            inputs=tuple(n for n in world.requests(year).column_names if n not in world.NOT_INPUTS),
+        )
+        with self.desk.server() as server:
+            url = self._ready()
+            with Stream(world.requests(year), columns, url, self.desk.name, prefix="flight") as stream:
+                self.played.tally = stream.tally
+                self._year(stream)
+        self.played.restarts = server.restarts
+
+    def _year(self, stream: Stream) -> None:
+        plan = [
+            (world.FAULT_FROM, self._fault_begins),
+            (world.FAULT_UNTIL, self._fault_ends),
+            (world.RELEASE_AT, self._release),
+        ]
+        self.look(world.HISTORY_UNTIL)
+        with self.teller.progress(world.HISTORY_UNTIL, world.END):
+            first = world.HISTORY_UNTIL
+            for until, happens in [*plan, (world.END, None)]:
+                for now in play_steps(stream, first, until, self._pace):
+                    self._show(now)
+                    self.look(now)
+                if happens is not None:
+                    happens()
+                first = until
+
+    def _pace(self, now: float) -> float:
+        """Look every six hours while a rollout is under way, once a day otherwise."""
+        status = self.loop.status
+        return 6 * HOUR_S if status.rollout is not None or status.waiting is not None else DAY_S - now % DAY_S
+
+    def look(self, now: float) -> None:
+        """Tick until nothing is left to decide; training runs as a process of its own while the clock stands."""
+        for _ in range(LOOKS_MAX):
+            tick = self.loop.tick()
+            self.desk.view.save(seen(tick))
+            self._tell()
+            self.problems += tick.problems
+            self._served()
+            if tick.status.training is not None:
+                self._trained(tick.status.training.spec.job, now)
+            elif not tick.entries:
+                return
+        raise ExternalError(f"the loop did not come to rest within {LOOKS_MAX} ticks")
+
+    def _tell(self) -> None:
+        for entry in self.desk.journal.read(self._known):
+            self.teller.entry(entry)
+            self._known = entry.seq
+
+    def _trained(self, job: str, now: float) -> None:
+        """Wait for a training process to end: the same storyline on every machine."""
+        until = time.monotonic() + JOB_S
+        while self.desk.jobs.poll(job).phase in (JobPhase.RUNNING, JobPhase.MISSING):
+            self._show(now, f"training {job}")
+            if time.monotonic() > until:
+                raise ExternalError(f"training {job} did not end within {JOB_S:g} s; see .trimtab/jobs/{job}")
+            time.sleep(0.05)
+
+    def _served(self) -> None:
+        """Wait until the servers serve the routes that were decided."""
+        routes = self.desk.target.routes()
+        until = time.monotonic() + READY_S
+        while routes is not None and any(s.generation != routes.generation for s in self.desk.target.servers()):
+            if time.monotonic() > until:
+                raise ExternalError(
+                    f"the server does not serve generation {routes.generation}; see .trimtab/server.log"
+                )
+            time.sleep(0.01)
+
+    def _ready(self) -> str:
+        until = time.monotonic() + READY_S
+        while time.monotonic() < until:
+            ready = [server for server in self.desk.target.servers() if server.ready]
+            if ready:
+                return ready[0].url
+            time.sleep(0.05)
+        raise ExternalError("the model server did not become ready; see .trimtab/server.log")
+
+    def _show(self, now: float, doing: str = "") -> None:
+        tally, status = self.played.tally, self.loop.status
+        rate = tally.requests / tally.seconds if tally.seconds else 0.0
+        note = (
+            f"version {status.champion} · {tally.requests:,} requests, {tally.failed} failed · {rate:,.0f}/s  {doing}"
+        )
+        self.teller.at(now - world.HISTORY_UNTIL, now, note)
+
+    # --- what happens outside -----------------------------------------------------------------------------------------
+
+    def _fault_begins(self) -> None:
+        self.teller.world(world.FAULT_FROM, f"the weather feed stops sending {world.FAULT_COLUMN}")
+
+    def _fault_ends(self) -> None:
+        self.teller.world(world.FAULT_UNTIL, f"the weather feed sends {world.FAULT_COLUMN} again")
+
+    def _release(self) -> None:
+        self.teller.world(
+            world.RELEASE_AT,
+            f"a colleague releases a version with the feature {world.NEW_FEATURE}; "
+            "its online store was never filled and answers 0",
+        )
+        self.train("--project", "release.yaml")
+        self._tell()
+
+
+def set_up(root: Path, year: object) -> None:
+    """A fresh project under ``root``.
+
+    Raises:
+        ExternalError: something stands there that is not an earlier demo.
+    """
+    if root.exists():
+        if any(root.iterdir()) and not (root / "trimtab.yaml").exists():
+            raise ExternalError(f"{root} holds something else than an earlier demo; move it away first")
+        shutil.rmtree(root)
+    (root / "data").mkdir(parents=True)
+    for name in ("trimtab.yaml", "release.yaml", "estimator.py"):
+        shutil.copy(HERE / name, root / name)
+    world.write(world.history(year), root / "data" / "history.parquet")
+    world.write(world.warehouse(year), root / "data" / "warehouse.parquet")
+
+
+def run(root: Path, teller: Teller) -> bool:
+    """The whole story; whether it ended as it must."""
+    started = time.perf_counter()
+    data = HERE / "data" / "flights.parquet"
+    if not data.exists():
+        made = prepare.prepare(data.parent)
+        teller.say(f"prepared {made.rows:,} flights of 2013", "dim")
+    year = world.read(data)
+    set_up(root, year)
+    teller.say("A year of flights out of New York: which will land 15 minutes late or more?", "bold")
+    demo = Demo(root, teller)
+    teller.say("trimtab train: version 1 from the first eight weeks", "dim")
+    demo.train()
+    demo.play(year)
+    demo.played.seconds = time.perf_counter() - started
+    summary = results.summarise(demo.desk, demo.played) | {"problems": demo.problems}
+    results.write(summary, root / "summary.json")
+    report.write(summary, root / "report.html")
+    return teller.ending(summary, results.missed(summary))
+
+
+def main() -> int:
+    teller = Teller()
+    try:
+        return 0 if run(ROOT, teller) else 1
+    except TrimtabError as error:
+        teller.say(f"the demo failed: {error}", "bold red")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
