@@ -29,7 +29,7 @@ from trimtab.ports import DataStore, DataVersion, LogReader, Registry, RunLog
 from trimtab.training import checks, history, select, snapshot
 from trimtab.training.collect import collect
 from trimtab.training.evaluate import encoded, estimator_answers, figures, positive_position
-from trimtab.training.fit import build_estimator, class_values, features_frame, fit, target_array
+from trimtab.training.fit import build_estimator, class_values, features_frame, few_threads, fit, target_array
 from trimtab.training.measure import PackageServer
 from trimtab.training.provenance import CodeState, Git, code_state, environment
 from trimtab.training.report import gate_dicts, report_json, report_markdown
@@ -125,8 +125,9 @@ def run(spec: TrainSpec, services: Services, progress: Progress = lambda _: None
     with watch.step("fit", f"fitting on {prepared.rows['training']:,} rows"):
         estimator = build_estimator(services.project, services.root, prepared.frame)
         training = prepared.frame.iloc[: prepared.training]
-        fit(estimator, training, prepared.target[: prepared.training], services.root)
-    with tempfile.TemporaryDirectory(prefix="trimtab-") as scratch:
+        with few_threads():
+            fit(estimator, training, prepared.target[: prepared.training], services.root)
+    with few_threads(), tempfile.TemporaryDirectory(prefix="trimtab-") as scratch:
         record, gates = _judge(spec, services, prepared, estimator, version, code, Path(scratch), watch)
     deployable = gates_verdict(record.gates) is Verdict.SUCCESSFUL
     return {
