@@ -122,26 +122,45 @@ def server() -> Iterator[Receiver]:
         yield receiver
 
 
-def card(deployment: Path, name: str, pid: int, url: str) -> None:
+def card(deployment: Path, name: str, pid: int, url: str, **fields: str) -> None:
     (deployment / "servers").mkdir(parents=True, exist_ok=True)
-    (deployment / "servers" / f"{name}.json").write_text(json.dumps({"pid": pid, "url": url, "started": 1.0}))
+    (deployment / "servers" / f"{name}.json").write_text(json.dumps({"pid": pid, "url": url, **fields}))
 
 
 def test_a_server_says_what_it_serves(deployment: Path, server: Receiver) -> None:
     """After a rollback the servers are asked which version answers."""
-    status = {"generation": 12, "loaded": [7], "refused": [[8, "the example gives other answers"]], "other": {"x": 1}}
+    refused = [{"version": 8, "reason": "the example gives other answers"}]
+    status = {"ready": True, "generation": 12, "loaded": [7], "refused": refused, "log": {"written": 3}}
     server.pages["/trimtab/status"] = json.dumps(status).encode()
-    card(deployment, "1", os.getpid(), f"http://127.0.0.1:{server.port}/")
+    card(deployment, "1", os.getpid(), f"http://127.0.0.1:{server.port}/", logs="/var/logs")
     (report,) = DirectoryTarget(deployment).servers()
     assert (report.ready, report.generation, report.loaded) == (True, 12, (7,))
     assert report.refused == ((8, "the example gives other answers"),)
 
 
-def test_refusals_may_come_as_an_object(deployment: Path, server: Receiver) -> None:
-    """JSON's own form of a mapping."""
-    server.pages["/trimtab/status"] = b'{"generation": 3, "loaded": [], "refused": {"8": "MANIFEST"}}'
-    card(deployment, "1", os.getpid(), f"http://127.0.0.1:{server.port}")
-    assert DirectoryTarget(deployment).servers()[0].refused == ((8, "MANIFEST"),)
+def test_workers_that_share_a_port_are_all_heard(deployment: Path, server: Receiver) -> None:
+    """Two workers on one port answer by lot; one has not seen the new routes yet."""
+    pids = os.getpid(), os.getppid()
+    old, new = ({"pid": pid, "generation": 11 + n, "loaded": [7]} for n, pid in enumerate(pids))
+    server.turns["/trimtab/status"] = [json.dumps(page).encode() for page in (old, old, old, new)]
+    for pid in pids:
+        card(deployment, str(pid), pid, f"http://127.0.0.1:{server.port}")
+    assert [report.generation for report in DirectoryTarget(deployment).servers()] == [11, 12]
+
+
+def test_a_worker_that_is_never_heard_is_not_ready(deployment: Path, server: Receiver) -> None:
+    """One of two workers hangs: nobody may conclude that all have the new routes."""
+    server.pages["/trimtab/status"] = json.dumps({"pid": os.getpid(), "generation": 12}).encode()
+    for pid in (os.getpid(), os.getppid()):
+        card(deployment, str(pid), pid, f"http://127.0.0.1:{server.port}")
+    assert [report.ready for report in DirectoryTarget(deployment).servers()] == [True, False]
+
+
+def test_a_process_of_another_machine_is_asked(deployment: Path, server: Receiver) -> None:
+    """The directory is shared; the number of a process says nothing here."""
+    server.pages["/trimtab/status"] = b'{"pid": 4194303, "generation": 3}'
+    card(deployment, "4194303", 4194303, f"http://127.0.0.1:{server.port}", host="elsewhere")
+    assert [report.generation for report in DirectoryTarget(deployment).servers()] == [3]
 
 
 def test_the_card_of_a_dead_server_is_ignored(deployment: Path) -> None:
@@ -152,7 +171,7 @@ def test_the_card_of_a_dead_server_is_ignored(deployment: Path) -> None:
     assert DirectoryTarget(deployment).servers() == []
 
 
-@pytest.mark.parametrize("page", [None, b"not json", b'{"generation": "new"}'])
+@pytest.mark.parametrize("page", [None, b"not json", b'{"generation": "new"}', b'{"ready": false}'])
 def test_a_server_that_does_not_answer_in_form_is_not_ready(
     deployment: Path, server: Receiver, page: bytes | None
 ) -> None:

@@ -6,11 +6,12 @@ from types import TracebackType
 
 
 class Receiver:
-    """Takes POSTs into ``bodies`` and answers GETs from ``pages``; ``status`` may be set to an error."""
+    """Takes POSTs into ``bodies``, answers GETs from ``pages`` or in ``turns``; ``status`` may be set to an error."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
         self.pages: dict[str, bytes] = {}
+        self.turns: dict[str, list[bytes]] = {}
         self.status = 200
         receiver = self
 
@@ -22,7 +23,8 @@ class Receiver:
                 self.answer(receiver.status, b"{}")
 
             def do_GET(self) -> None:
-                page = receiver.pages.get(self.path)
+                turns = receiver.turns.get(self.path)
+                page = turns.pop(0) if turns else receiver.pages.get(self.path)
                 self.answer(receiver.status if page is not None else 404, page or b"")
 
             def answer(self, status: int, body: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,22 +15,31 @@ from trimtab.core.domain.errors import ExternalError
 from trimtab.ports import ServerReport
 
 _AT_ONCE = 16
+_TRIES = 8
 _STATUS_BYTES_MAX = 1 << 20
 
 
 class _Card(msgspec.Struct, frozen=True):
-    """What a server writes when it listens."""
+    """What a server process writes when it listens."""
 
     pid: int
     url: str
+    host: str | None = None
+
+
+class _Refused(msgspec.Struct, frozen=True):
+    version: int
+    reason: str
 
 
 class _Status(msgspec.Struct, frozen=True):
     """What ``GET <url>/trimtab/status`` answers; other fields are not ours to judge."""
 
+    pid: int | None = None
+    ready: bool = True
     generation: int | None = None
     loaded: tuple[int, ...] = ()
-    refused: dict[int, str] | tuple[tuple[int, str], ...] = ()
+    refused: tuple[_Refused, ...] = ()
 
 
 def ask_servers(folder: Path, timeout_s: float) -> list[ServerReport]:
@@ -38,11 +48,27 @@ def ask_servers(folder: Path, timeout_s: float) -> list[ServerReport]:
     Raises:
         ExternalError: the folder cannot be read.
     """
-    urls = sorted({card.url for card in _cards(folder) if _alive(card.pid)})
-    if not urls:
+    processes: dict[str, set[int]] = {}
+    for card in _cards(folder):
+        if card.host not in (None, socket.gethostname()) or _alive(card.pid):
+            processes.setdefault(card.url, set()).add(card.pid)
+    if not processes:
         return []
-    with ThreadPoolExecutor(min(len(urls), _AT_ONCE)) as pool:
-        return list(pool.map(lambda url: _ask(url, timeout_s), urls))
+    with ThreadPoolExecutor(min(len(processes), _AT_ONCE)) as pool:
+        found = pool.map(lambda item: _ask_all(item[0], item[1], timeout_s), sorted(processes.items()))
+        return [report for reports in found for report in reports]
+
+
+def _ask_all(url: str, pids: set[int], timeout_s: float) -> list[ServerReport]:
+    """Processes that share a port answer by lot: ask anew until each has spoken, within bounds."""
+    spoken: dict[int | None, ServerReport] = {}
+    for _ in range(1 if len(pids) == 1 else _TRIES * len(pids)):
+        pid, report = _ask(url, timeout_s)
+        spoken.setdefault(pid, report)
+        if pids <= spoken.keys() or not report.ready:
+            break
+    silent = [ServerReport(url=url, ready=False, generation=None)] * max(0, len(pids) - len(spoken))
+    return [*spoken.values(), *silent]
 
 
 def _cards(folder: Path) -> list[_Card]:
@@ -75,7 +101,9 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def _ask(url: str, timeout_s: float) -> ServerReport:
+def _ask(url: str, timeout_s: float) -> tuple[int | None, ServerReport]:
+    """Which process answered, and what."""
+    unready = None, ServerReport(url=url, ready=False, generation=None)
     parts = urlsplit(url)
     # http.client, since urllib would send a local request through the proxy of the environment.
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
@@ -88,16 +116,15 @@ def _ask(url: str, timeout_s: float) -> ServerReport:
         finally:
             connection.close()
         if answer.status != http.client.OK:
-            return ServerReport(url=url, ready=False, generation=None)
-        status = msgspec.json.decode(body, type=_Status, strict=False)
+            return unready
+        status = msgspec.json.decode(body, type=_Status)
     except (OSError, http.client.HTTPException, msgspec.DecodeError, ValueError):
         # Whatever keeps a server from answering in form and in time, what is known of it is the same: not ready.
-        return ServerReport(url=url, ready=False, generation=None)
-    refused = status.refused.items() if isinstance(status.refused, dict) else status.refused
-    return ServerReport(
+        return unready
+    return status.pid, ServerReport(
         url=url,
-        ready=status.generation is not None,
+        ready=status.ready and status.generation is not None,
         generation=status.generation,
         loaded=status.loaded,
-        refused=tuple((version, reason) for version, reason in refused),
+        refused=tuple((refused.version, refused.reason) for refused in status.refused),
     )
