@@ -115,7 +115,7 @@ def few_threads() -> Iterator[None]:
     """Half of the processors for OpenMP and BLAS: the other half goes on answering requests.
 
     More is not quicker beside a busy server: threads that wait for each other spin. Measured on two busy cores,
-    gradient boosting on 40,000 rows: 3.1 s with two threads, 0.8 s with one. Holds for libraries that are loaded by now.
+    gradient boosting on 40,000 rows: 3.1 s with two threads, 0.8 s with one. Holds for libraries loaded by now.
     """
     from threadpoolctl import threadpool_limits
 
