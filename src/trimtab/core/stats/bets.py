@@ -37,6 +37,7 @@ STAKES: Floats = np.array(
 _LOG_WEIGHTS: Floats = np.full(STAKES.size, -math.log(STAKES.size))
 _CENTRES: Floats = np.array([0.003, 0.03, 0.15, 0.4, 0.7])
 _SLACK = 0.02
+_GRID: Floats = np.linspace(0.0, 1.0, 65)
 
 _Product = Callable[[Floats, int], Floats]
 """(stakes of shape (looks, k), arm) to sum of log(1 + stake x) over the values x of that arm (0 champion) in each
@@ -65,11 +66,25 @@ class Bets:
 
     def lower_bound(self, log_threshold: float) -> float:
         """The largest mean that ``log_above`` excludes, to 1e-6; -1 where it excludes none."""
-        return _largest_excluded(self.log_above, log_threshold)
+        return self._largest_excluded(0, log_threshold)
 
     def upper_bound(self, log_threshold: float) -> float:
         """The smallest mean that ``log_below`` excludes, to 1e-6; 1 where it excludes none."""
-        return -_largest_excluded(lambda mean: self.log_below(-mean), log_threshold)
+        return -self._largest_excluded(1, log_threshold)
+
+    def _largest_excluded(self, side: int, log_threshold: float) -> float:
+        """By ever finer grids: the evidence falls as the mean rises. The end is on the excluded side: the interval
+        is the wider."""
+        low, width = -1.0, 2.0
+        if log_mix(self._against(side, low), _LOG_WEIGHTS) < log_threshold:
+            return low
+        while width > 1e-6:
+            means = low + width * _GRID
+            against = self._log_wealth[side] - self._rows[side] * np.log1p(means[:, None] * STAKES)
+            excluded = int((_log_mixes(against) >= log_threshold).sum())
+            low = float(means[max(excluded - 1, 0)])
+            width *= float(_GRID[1])
+        return low
 
     def rows_forecast(self, mean: float, log_threshold: float) -> int | None:
         """Rows in all until 'the mean is below ``mean``' is shown if rows go on as so far; None where it does not
@@ -201,16 +216,3 @@ def _log_mixes(log_values: Floats) -> Floats:
     """``log_mix`` with equal weights of each row; (rows, stakes) to (rows,)."""
     top = log_values.max(axis=1)
     return np.asarray(top + np.log(np.exp(log_values - top[:, None]).mean(axis=1)), dtype=np.float64)
-
-
-def _largest_excluded(log_evidence: Callable[[float], float], log_threshold: float) -> float:
-    low, high = -1.0, 1.0
-    if log_evidence(low) < log_threshold:
-        return low
-    while high - low > 1e-6:
-        middle = (low + high) / 2
-        if log_evidence(middle) >= log_threshold:
-            low = middle
-        else:
-            high = middle
-    return low
