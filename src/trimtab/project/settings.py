@@ -171,8 +171,8 @@ class Rollout(Section):
     alpha: Share = 0.05
     """Chance that a harmless challenger is ever called harmful in a rollout, however often it is looked at."""
     margin: float = Field(default=0.01, gt=0)
-    """How much worse the challenger's mean loss may be and still count as 'not worse', in units of the loss (Brier
-    score; for regression the error, scaled by its spread). Smaller needs more labels."""
+    """How much worse the challenger's mean loss may be and still count as 'not worse': of the Brier score, or for
+    regression as a share of the champion's mean absolute error (0.01: one percent). Smaller needs more labels."""
     longest: Duration = 14 * DAY_S
     """Longest time of a whole rollout without a verdict; at least `bake`."""
     on_longest: Literal["ask", "abort", "promote"] = "ask"

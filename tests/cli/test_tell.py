@@ -1,0 +1,115 @@
+"""What a person on call reads at three in the morning."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.night import night
+from trimtab.cli.main import main
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    night(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def told(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(words) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    return captured.out
+
+
+def test_status_says_all_that_matters_in_few_lines(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = told(["status", "--recent", "2"], capsys)
+    for words in (
+        "flights",
+        "approve mode",
+        "version 1, champion since",
+        "none answers",
+        "r4: version 2 by canary, 25 %, step 2 of 4",
+        "inconclusive",
+        "waits for 80 more labelled rows",
+        "data-fault in wind since 2013-03-10 04:00: wind is missing in 100 % > 3 % (fix-data)",
+        "process 77",
+        "could not: registry: locked",
+        "trimtab approve 7",
+    ):
+        assert words in text, words
+    assert len(text.splitlines()) <= 18
+    assert text.splitlines()[-1].startswith("asks you")
+
+
+def test_status_as_json_has_the_same(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = json.loads(told(["status", "--json"], capsys))
+    assert found["champion"] == 1
+    assert found["rollout"]["version"] == 2
+    assert found["rollout_evidence"]["missing"] == ["80 more labelled rows"]
+    assert found["incidents"][0]["kind"] == "data-fault"
+    assert found["questions"] == [
+        {"seq": 7, "title": "train a new version (drift)", "asked_at": found["questions"][0]["asked_at"]}
+    ]
+
+
+def test_why_tells_the_chain_from_the_first_cause(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = told(["why", "5"], capsys)
+    heads = [line for line in text.splitlines() if line[0].isdigit()]
+    assert [line.split()[0] for line in heads] == ["3", "4", "5"]
+    assert "which led to" in text
+    assert "because errors 0.1 % against 0.1 % (1 of 1,000; e-value 0.9 < 200)" in " ".join(text.split())
+    assert "told" in text
+
+
+def test_why_names_what_followed(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "led to: 7 approval asked: train a new version (drift)" in told(["why", "6"], capsys)
+    found = json.loads(told(["why", "6", "--json"], capsys))
+    assert [entry["seq"] for entry in found["chain"]] == [6]
+    assert [entry["seq"] for entry in found["consequences"]] == [7]
+
+
+def test_history_has_every_decision_in_order(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = json.loads(told(["history", "--limit", "0", "--json"], capsys))
+    assert [line["seq"] for line in lines] == [1, 2, 3, 4, 5, 6, 7]
+    assert "r4 at 25 %" in told(["history"], capsys)
+    assert "version 1 deployed" not in told(["history", "-n", "2"], capsys)
+
+
+def test_versions_say_what_they_are_now(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    states = {line["version"]: line["state"] for line in json.loads(told(["versions", "--json"], capsys))}
+    assert states == {1: "champion", 2: "challenger", 3: "rejected"}
+    text = told(["versions"], capsys)
+    assert "log_loss" in text
+    assert "rejected" in text
+    detail = told(["versions", "3"], capsys)
+    assert "gates against version 1" in detail
+    assert "performance: log loss 0.53" in detail
+    assert json.loads(told(["versions", "3", "--json"], capsys))["version"] == 3
+
+
+def test_an_empty_project_says_where_to_begin(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from tests.cli.command import MINIMAL
+
+    (tmp_path / "trimtab.yaml").write_text(MINIMAL)
+    at = ["--project", str(tmp_path)]
+    assert "trimtab train" in told(["status", *at], capsys)
+    assert "trimtab train" in told(["history", *at], capsys)
+    assert "trimtab train" in told(["versions", *at], capsys)
+
+
+def test_settings_are_explained_on_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = told(["settings", "rollout"], capsys)
+    assert "rollout.guardrails" in text
+    assert "steps" in text
+    assert "monitoring" not in text
+    assert json.loads(told(["settings", "--json"], capsys))["title"] == "trimtab.yaml"
+
+
+def test_lines_have_no_blanks_at_their_ends(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Output is pasted into incident channels."""
+    for words in (["status"], ["history"], ["why", "5"], ["versions"], ["settings"]):
+        assert all(line == line.rstrip() for line in told(words, capsys).splitlines())
