@@ -39,20 +39,37 @@ class _Levels:
     count: Values
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Jump:
+    """One number against the blocks just before."""
+
+    strong: Flags
+    """(N,)"""
+    sound: Flags
+    """(N,)"""
+    before: Values
+    """(N, 2) mean and deviation just before."""
+    size: Values
+    """(N,) size of the step, in usual steps."""
+    usual: float
+    """The largest step of the baseline's blocks."""
+
+
 def jump_signals(baseline: Baseline, traffic: Traffic) -> list[Signal]:
     """Signals ``SwappedColumns``, ``UnitChange`` and ``OutOfRange``, each strong in at least one block."""
-    jumped: dict[int, tuple[Flags, Flags, Values, Values]] = {}
+    jumped: dict[int, _Jump] = {}
     for at, feature in enumerate(baseline.layout.features):
         if feature.role is Role.INPUT and feature.kind is FeatureKind.NUMBER and _varies(baseline, at):
             found = _jumps(baseline, traffic, at)
-            if found[0].any():
+            if found.strong.any():
                 jumped[at] = found
     out = _swapped(baseline, traffic, jumped)
     taken = {at for signal in out for at in signal.features}
-    for at, (strong, sound, before, size) in jumped.items():
+    for at, jump in jumped.items():
         if at in taken:
             continue
-        factor = _unit(baseline, traffic, at, strong, before)
+        strong, sound, size = jump.strong, jump.sound, jump.size
+        factor = _unit(baseline, traffic, at, jump)
         if factor is not None:
             out.append(
                 Signal("UnitChange", (at,), strong, sound, size, LIMIT, f"jump of the level ({factor}), in usual steps")
@@ -77,11 +94,8 @@ def _levels(baseline: Baseline, counts: NDArray[np.int64] | NDArray[np.int32], s
     return _Levels(feature.centre + mean, deviation, count.astype(np.float64))
 
 
-def _jumps(baseline: Baseline, traffic: Traffic, at: int) -> tuple[Flags, Flags, Values, Values]:
-    """(N,) strong, (N,) sound, (N, 2) mean and deviation just before, (N,) size of the step in usual steps.
-
-    Strong needs two blocks in a row: one stormy day is a jump, too.
-    """
+def _jumps(baseline: Baseline, traffic: Traffic, at: int) -> _Jump:
+    """Strong needs two blocks in a row: one stormy day is a jump, too."""
     feature, table = baseline.layout.features[at], baseline.blocks
     past = _levels(baseline, table.counts, table.stats, at)
     kept = past.count >= 20
@@ -98,13 +112,11 @@ def _jumps(baseline: Baseline, traffic: Traffic, at: int) -> tuple[Flags, Flags,
     every = np.concatenate([recent, live.mean[usable]])
     if every.max() - every.min() <= LIMIT * usual:  # no two levels are that far apart
         none = np.zeros(len(usable), dtype=np.bool_)
-        return none, usable, np.zeros((len(usable), 2)), np.zeros(len(usable))
+        return _Jump(none, usable, np.zeros((len(usable), 2)), np.zeros(len(usable)), usual)
     return _walk(live, usable, recent, recent_dev, usual)
 
 
-def _walk(
-    live: _Levels, usable: Flags, recent: list[float], recent_dev: list[float], usual: float
-) -> tuple[Flags, Flags, Values, Values]:
+def _walk(live: _Levels, usable: Flags, recent: list[float], recent_dev: list[float], usual: float) -> _Jump:
     """Block by block, the last sound ones moving along."""
     now, now_dev = live.mean.tolist(), live.deviation.tolist()
     far, sound = np.zeros(len(now), dtype=np.bool_), np.zeros(len(now), dtype=np.bool_)
@@ -119,23 +131,23 @@ def _walk(
         sound[i] = step[i] <= LIMIT / 2
         if not far[i]:
             recent, recent_dev = [*recent, now[i]][-RECENT:], [*recent_dev, now_dev[i]][-RECENT:]
-    return runs(far, 2), sound, before, step
+    return _Jump(runs(far, 2), sound, before, step, usual)
 
 
-def _unit(baseline: Baseline, traffic: Traffic, at: int, strong: Flags, before: Values) -> str | None:
+def _unit(baseline: Baseline, traffic: Traffic, at: int, jump: _Jump) -> str | None:
     """The known change of unit that explains the jumped blocks: undone, their level and deviation are those of just
     before.
     """
     live = _levels(baseline, traffic.counts, traffic.stats, at)
-    mean, deviation = float(np.median(live.mean[strong])), float(np.median(live.deviation[strong]))
-    was, was_dev = (float(each) for each in np.median(before[strong], axis=0))
-    scale = max(was_dev, 0.25 * baseline.layout.features[at].spread)
+    mean, deviation = float(np.median(live.mean[jump.strong])), float(np.median(live.deviation[jump.strong]))
+    was, was_dev = (float(each) for each in np.median(jump.before[jump.strong], axis=0))
+    width_was = max(was_dev, 0.25 * baseline.layout.features[at].spread)
     changes = [(f, 0.0) for factor in FACTORS for f in (factor, 1 / factor)] + list(OFFSETS)
     best, name = 1.0, None
     for factor, offset in changes:
-        level = abs((mean - offset) / factor - was) / scale
-        width = abs(np.log(max(deviation / factor, 1e-300) / scale)) if scale > 0 else 0.0
-        fit = max(level, width / np.log(2.5))
+        level = abs((mean - offset) / factor - was) / max(width_was, jump.usual)
+        width = abs(np.log(max(deviation / factor, 1e-300) / width_was)) / np.log(2.5)
+        fit = max(level, width)
         if fit < best:
             best, name = fit, f"x {factor:g}" + (f" {offset:+g}" if offset else "")
     return name
@@ -150,28 +162,26 @@ def _far_out(baseline: Baseline, traffic: Traffic, at: int) -> Flags:
     return found
 
 
-def _swapped(
-    baseline: Baseline, traffic: Traffic, jumped: dict[int, tuple[Flags, Flags, Values, Values]]
-) -> list[Signal]:
+def _swapped(baseline: Baseline, traffic: Traffic, jumped: dict[int, _Jump]) -> list[Signal]:
     """Pairs that jump in the same blocks, each to the other's level."""
     out: list[Signal] = []
     names = list(jumped)
     for i, a in enumerate(names):
         for b in names[i + 1 :]:
-            both = jumped[a][0] & jumped[b][0]
+            one, other = jumped[a], jumped[b]
+            both = one.strong & other.strong
             if not both.any() or any(a in signal.features or b in signal.features for signal in out):
                 continue
-            if _like(baseline, traffic, a, jumped[b][2], both) and _like(baseline, traffic, b, jumped[a][2], both):
-                sound, size = jumped[a][1] & jumped[b][1], np.minimum(jumped[a][3], jumped[b][3])
-                out.append(
-                    Signal("SwappedColumns", (a, b), both, sound, size, LIMIT, "jump of both levels, in usual steps")
-                )
+            if _like(baseline, traffic, a, other, both) and _like(baseline, traffic, b, one, both):
+                sound, size = one.sound & other.sound, np.minimum(one.size, other.size)
+                what = "jump of both levels, in usual steps"
+                out.append(Signal("SwappedColumns", (a, b), both, sound, size, LIMIT, what))
     return out
 
 
-def _like(baseline: Baseline, traffic: Traffic, at: int, other_before: Values, blocks: Flags) -> bool:
+def _like(baseline: Baseline, traffic: Traffic, at: int, other: _Jump, blocks: Flags) -> bool:
     """Feature ``at`` in these blocks has the level and deviation that the other feature had before."""
     live = _levels(baseline, traffic.counts, traffic.stats, at)
     mean, deviation = float(np.median(live.mean[blocks])), float(np.median(live.deviation[blocks]))
-    was, was_dev = (float(each) for each in np.median(other_before[blocks], axis=0))
-    return abs(mean - was) <= max(was_dev, 1e-12) and 0.4 <= deviation / max(was_dev, 1e-300) <= 2.5
+    was, was_dev = (float(each) for each in np.median(other.before[blocks], axis=0))
+    return abs(mean - was) <= max(was_dev, other.usual) and 0.4 <= deviation / max(was_dev, 1e-300) <= 2.5
