@@ -6,13 +6,8 @@ It reads its spec, trains, and leaves a result; whatever goes wrong becomes a re
 from __future__ import annotations
 
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from trimtab.wiring import Workspace
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,36 +16,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     if len(words) != 2:
         sys.stderr.write("usage: python -m trimtab.cli.job PROJECT_FILE JOB\n")
         return 2
-    from trimtab.wiring import open_workspace
+    from trimtab.core.domain.errors import NotFoundError
+    from trimtab.training.job import run_job
+    from trimtab.wiring import STATE, open_workspace
 
-    workspace = open_workspace(Path(words[0]))
-    workspace.finish_job(words[1], attempt(workspace, words[1]))
+    project_file, job = Path(words[0]).absolute(), words[1]
+    home = project_file.parent / STATE / "jobs" / job
+    try:
+        run_job(lambda: open_workspace(project_file).services(), home, _say)
+    except NotFoundError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
     return 0
 
 
-def attempt(workspace: Workspace, job: str) -> dict[str, Any]:
-    """The job's result: what training returned, or ``failed`` and why."""
-    from trimtab.core.domain.errors import TrimtabError
-    from trimtab.training.pipeline import run
-    from trimtab.training.spec import from_json
-
-    try:
-        return run(from_json(workspace.job_spec(job)), workspace.services(), _say)
-    except TrimtabError as error:
-        return _failed(str(error))
-    except Exception as error:  # noqa: BLE001  a defect must end as a result too: a job without one counts as lost
-        traceback.print_exc()
-        return _failed(f"{type(error).__name__}: {error}")
-
-
-def _failed(why: str) -> dict[str, Any]:
-    sys.stderr.write(f"failed: {why}\n")
-    return {"outcome": "failed", "version": None, "record": None, "gates": [], "error": why}
-
-
 def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    stream = sys.stderr if text.startswith("failed: ") else sys.stdout
+    stream.write(f"{text}\n")
+    stream.flush()
 
 
 if __name__ == "__main__":
