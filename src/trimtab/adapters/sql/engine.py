@@ -92,6 +92,6 @@ def translated(name: str) -> Iterator[None]:
     try:
         yield
     except sa.exc.DBAPIError as error:
-        raise ExternalError(f"journal {name}: {str(error.orig).strip()}") from error
+        raise ExternalError(f"journal {name}: {str(error.orig).strip().splitlines()[0]}") from error
     except sa.exc.SQLAlchemyError as error:
         raise ExternalError(f"journal {name}: {error}") from error
