@@ -347,6 +347,8 @@ def test_columns_without_any_value(tmp_path: Path) -> None:
     result = build(tmp_path / "v", estimator, frame)
     assert result.runtime == "onnx", result.reason
     wide_answers(load(tmp_path / "v"), estimator, frame)
+    with pytest.raises(DataError, match="no column to learn from; found nothing is float64, no text is string"):
+        default_bool(frame[["nothing", "no text"]])
 
 
 def test_the_example_holds_real_rows_and_the_one_with_everything_missing(tmp_path: Path) -> None:
@@ -405,3 +407,33 @@ def test_the_default_estimator_leaves_times_out_and_takes_parameters() -> None:
     shuffled = frame.assign(at=frame["at"].to_numpy()[::-1])
     assert (fitted.predict_proba(frame) == fitted.predict_proba(shuffled)).all()
     assert compiling.TOLERANCE == 1e-5
+
+
+@pytest.mark.parametrize("cast", ["text", "codes"])
+def test_a_boosting_that_codes_its_categories_by_itself(cast: str, tmp_path: Path) -> None:
+    """``categorical_features="from_dtype"`` is the shortest way to write it; unseen goes where missing goes."""
+    frame, late = flights(900)
+    name = "carrier" if cast == "text" else "hour"
+    typed = frame.assign(**{name: frame[name].astype("category")})[[name, "wind"]]
+    estimator = HistGradientBoostingClassifier(max_iter=15, categorical_features="from_dtype")
+    result = build(tmp_path / "v", estimator.fit(typed.iloc[:400], late[:400]), typed.iloc[400:600])
+    assert (result.runtime, result.parity[-1].form) == ("onnx", "trees"), result.reason
+    model = load(tmp_path / "v")
+    wide_answers(model, estimator, typed.iloc[600:])
+    unseen = "ZZ" if cast == "text" else 99
+    assert model.predict_row([unseen, 2.0]) == model.predict_row([None, 2.0])
+
+
+def test_a_forest_that_splits_missing_values_off_does_not_hang_the_converter(tmp_path: Path) -> None:
+    """skl2onnx searches for ever beside an infinite threshold; here it says so and the next form is tried."""
+    from trimtab.serving.runtimes.heads import HeadSpec
+    from trimtab.training.compile_onnx import estimator_to_onnx
+    from trimtab.training.compile_trees import NotConvertibleError
+
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(200, 1))
+    values[::2] = np.nan
+    forest = RandomForestClassifier(3, max_depth=1, random_state=0).fit(values, np.isnan(values[:, 0]))
+    assert any(np.isinf(tree.tree_.threshold).any() for tree in forest.estimators_)
+    with pytest.raises(NotConvertibleError, match="splits missing values from the others"):
+        estimator_to_onnx(forest, 1, "double", HeadSpec(link="scores"))

@@ -50,6 +50,7 @@ __all__ = ["PackageResult", "ParityResult", "build_package"]
 TOLERANCE = 1e-5
 _EVALUATED_ROWS = 50_000
 _EXAMPLE_ROWS = 8
+_REBUILT_ROWS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,7 @@ class _Subject:
         rows = joined([("evaluation", columns), *_groups(hostile_rows(columns, inputs))]) if hostile else real
         settings = NativeSettings(columns=forms, scores=labels is None or hasattr(estimator, "predict_proba"))
         values = class_array(labels) if labels is not None else None
-        _check_answers(estimator, features, values, settings)
+        _check_answers(estimator, features, Source(inputs, forms, columns), values, settings, tolerance)
         own = native_outputs(estimator, frame_of(columns, inputs, forms), values, settings)
         if labels is not None:
             settings = _with_threshold(estimator, settings, own, frame_of(columns, inputs, forms), tolerance)
@@ -191,12 +192,24 @@ def _groups(rows: Rows) -> list[tuple[str, Any]]:
     return [(label, rows.part(start, stop)) for label, start, stop in rows.groups]
 
 
-def _check_answers(estimator: Any, features: pd.DataFrame, classes: Any, settings: NativeSettings) -> None:
-    """The estimator must answer the first rows as they are, else there is nothing to compare with."""
+def _check_answers(
+    estimator: Any, features: pd.DataFrame, source: Source, classes: Any, settings: NativeSettings, tolerance: float
+) -> None:
+    """The estimator must answer the first rows as they are, and the same when a request brings their values."""
     try:
-        native_outputs(estimator, features.head(100), classes, settings)
+        raw = native_outputs(estimator, features.head(_REBUILT_ROWS), classes, settings)
     except TrimtabError as error:
         raise EstimatorError(f"the fitted estimator does not answer the evaluation rows: {error}") from error
+    first = {name: column[:_REBUILT_ROWS] for name, column in source.columns.items()}
+    rebuilt = native_outputs(estimator, frame_of(first, source.inputs, source.forms), classes, settings)
+    ours, theirs = (answer.prediction if answer.scores is None else answer.scores for answer in (rebuilt, raw))
+    if theirs.dtype.kind == "f":
+        same = np.allclose(ours.astype(np.float64), theirs.astype(np.float64), rtol=tolerance, atol=tolerance)
+    else:
+        same = np.array_equal(ours, theirs)
+    if not same:
+        dtypes = ", ".join(f"{name} {form.dtype}" for name, form in source.forms.items())
+        raise DataError(f"the estimator answers otherwise when its columns are rebuilt from a request: {dtypes}")
 
 
 def _with_threshold(

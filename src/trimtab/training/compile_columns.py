@@ -35,7 +35,7 @@ def input_type(name: str, column: pd.Series[Any]) -> InputType:
         return "float64"
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
         return "datetime"
-    kinds = {type(value).__name__ for value in column.dropna().unique()}
+    kinds = {type(value).__name__ for value in column.dropna()}
     if kinds <= {"str"}:
         return "string"
     if kinds <= {"bool", "bool_"}:

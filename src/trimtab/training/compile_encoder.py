@@ -78,7 +78,7 @@ def encoder_of(steps: Sequence[Any], source: Source, *, cast: Literal["float64",
 
 
 def native_categories(final: Any) -> dict[int, list[Any]]:
-    """Categories that a histogram gradient boosting codes by itself, by position of the column; their code is their rank.
+    """Categories that a histogram gradient boosting codes by itself, by position of the column; the code is the rank.
 
     Its ordinal encoder is scikit-learn's private ``_preprocessor``, as treelite reads it too; parity checks the result.
     """

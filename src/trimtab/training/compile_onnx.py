@@ -51,7 +51,7 @@ def _converted(estimator: Any, types: list[tuple[str, Any]], head: HeadSpec) -> 
 
     options = {} if head.link == "value" else {id(estimator): {"zipmap": False}}
     try:
-        with warnings.catch_warnings(), _whole_numbers():
+        with warnings.catch_warnings(), _mended():
             warnings.simplefilter("ignore")
             proto = convert_sklearn(estimator, initial_types=types, options=options, target_opset=_OPSETS)
             content: bytes = proto.SerializeToString()
@@ -62,24 +62,29 @@ def _converted(estimator: Any, types: list[tuple[str, Any]], head: HeadSpec) -> 
 
 
 @contextmanager
-def _whole_numbers() -> Iterator[None]:
-    """Let skl2onnx write booleans where an attribute is a whole number: protobuf 7 refuses them.
+def _mended() -> Iterator[None]:
+    """Two faults of skl2onnx 1.20, mended for the length of a conversion (callers convert in one thread).
 
-    (skl2onnx 1.20 gives e.g. ``nodes_missing_value_tracks_true`` as booleans.) The helper is replaced in skl2onnx's own
-    module for the length of the conversion; callers convert in one thread.
+    It writes booleans where an attribute is a whole number, which protobuf 7 refuses. And it searches for ever for a
+    threshold beside infinity, which scikit-learn's trees have where they split the missing from the rest.
     """
-    from skl2onnx.common import _container
+    from skl2onnx.common import _container, tree_ensemble
 
-    original = _container.make_node
+    make_node, find_switch_point = _container.make_node, tree_ensemble.find_switch_point
 
-    def make_node(*args: Any, **attributes: Any) -> Any:
-        return original(*args, **{name: _numbers(value) for name, value in attributes.items()})
+    def make_node_of_numbers(*args: Any, **attributes: Any) -> Any:
+        return make_node(*args, **{name: _numbers(value) for name, value in attributes.items()})
 
-    _container.make_node = make_node
+    def find_between_finite(first: Any, second: Any) -> Any:
+        if not (np.isfinite(first) and np.isfinite(second)):
+            raise ValueError("a tree splits missing values from the others; skl2onnx cannot write that")
+        return find_switch_point(first, second)
+
+    _container.make_node, tree_ensemble.find_switch_point = make_node_of_numbers, find_between_finite
     try:
         yield
     finally:
-        _container.make_node = original
+        _container.make_node, tree_ensemble.find_switch_point = make_node, find_switch_point
 
 
 def _numbers(value: Any) -> Any:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from trimtab.core.domain.errors import DataError, EstimatorError
 from trimtab.serving.package import Task
 from trimtab.training.compile_columns import input_type
@@ -22,13 +24,13 @@ def default_estimator(task: Task, parameters: Mapping[str, Any], features: pd.Da
 
     Strings, categories and booleans become codes, with missing and unseen values as NaN, which the trees route by
     themselves; columns with more than 254 levels keep the frequent ones and share one code for the rare. Numbers pass
-    through, missing included. Times are left out: a tree cannot extrapolate them.
+    through, missing included. Left out are times, which a tree cannot extrapolate, and columns without any value.
     The pipeline compiles to float64 trees that give exactly its answers.
 
     Args:
         task: which of the two gradient boostings.
         parameters: of the boosting, e.g. ``learning_rate``, ``max_iter``; ``random_state`` is 0 unless given.
-        features: the feature columns of the training rows; only names and dtypes are read.
+        features: the feature columns of the training rows: names, dtypes, and which have values at all.
 
     Raises:
         EstimatorError: a parameter that the boosting does not have.
@@ -37,14 +39,16 @@ def default_estimator(task: Task, parameters: Mapping[str, Any], features: pd.Da
     from sklearn.compose import ColumnTransformer
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
     from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import OrdinalEncoder
+    from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
     kind = HistGradientBoostingClassifier if task == "classification" else HistGradientBoostingRegressor
-    types = {str(name): input_type(str(name), features[name]) for name in features.columns}
+    found_types = {str(name): input_type(str(name), features[name]) for name in features.columns}
+    types = {name: of for name, of in found_types.items() if features[name].notna().any()}
     categories = [name for name, of in types.items() if of in ("string", "bool")]
-    numbers = [name for name, of in types.items() if of in ("float64", "int64")]
-    if not categories and not numbers:
-        found = ", ".join(f"{name} is {of}" for name, of in types.items())
+    numeric = [name for name, of in types.items() if of in ("float64", "int64")]
+    numbers = [name for name in numeric if isinstance(features[name].dtype, np.dtype)]
+    if not categories and not numeric:
+        found = ", ".join(f"{name} is {of}" for name, of in found_types.items())
         raise DataError(f"no column to learn from; found {found or 'none'}")
     encoder = OrdinalEncoder(
         handle_unknown="use_encoded_value",
@@ -53,7 +57,12 @@ def default_estimator(task: Task, parameters: Mapping[str, Any], features: pd.Da
         max_categories=MAX_LEVELS,
     )
     columns = ColumnTransformer(
-        [("categories", encoder, categories), ("numbers", "passthrough", numbers)],
+        [
+            ("categories", encoder, categories),
+            ("numbers", "passthrough", numbers),
+            # Changes no number, but turns pandas' own missing value (of Int64 and its like) into NaN.
+            ("nullable", StandardScaler(with_mean=False, with_std=False), sorted(set(numeric) - set(numbers))),
+        ],
         remainder="drop",
         verbose_feature_names_out=False,
     )

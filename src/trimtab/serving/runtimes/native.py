@@ -120,7 +120,7 @@ def _one_job(estimator: Any) -> Any:
 
 def thread_limit() -> Any:
     """A controller whose ``limit(limits=1)`` keeps OpenMP and BLAS to one thread within a ``with`` block."""
-    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+    from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()
 
@@ -180,11 +180,22 @@ def _series(column: Any, spec: InputSpec, form: ColumnForm) -> Any:
         return pd.Series(column, dtype=form.dtype)
     if spec.type == "datetime":
         return _datetimes(column, form.dtype)
-    if form.dtype[0].isupper() or form.dtype == "boolean":  # pandas' nullable dtypes: Int64, Float64, boolean
-        return pd.array(_restored(column, spec.type), dtype=form.dtype)
     values = _restored(column, spec.type)
-    whole = values.dtype != object and not (np.issubdtype(form.dtype, np.integer) and values.dtype == np.float64)
-    return pd.Series(values.astype(form.dtype) if whole and form.dtype != "object" else values)
+    if form.dtype[0].isupper() or form.dtype == "boolean":  # pandas' nullable dtypes: Int64, Float64, boolean
+        fits = spec.type != "int64" or _fits(values[~np.isnan(values)], form.dtype.lower())
+        return pd.array(values, dtype=form.dtype if fits else "Float64")
+    if form.dtype == "object" or values.dtype == object or (spec.type == "int64" and not _fits(values, form.dtype)):
+        return pd.Series(values)
+    return pd.Series(values.astype(form.dtype))
+
+
+def _fits(values: Any, dtype: str) -> bool:
+    """Whether an integer dtype holds these values as they are."""
+    if not dtype.startswith(("int", "uint")) or "[" in dtype:
+        return False
+    bounds = np.iinfo(dtype)
+    whole = bool((values == np.rint(values)).all() and (np.abs(values) < 2**53).all())
+    return whole and bool((values >= bounds.min).all() and (values <= bounds.max).all())
 
 
 def _restored(column: Any, kind: str) -> Any:
