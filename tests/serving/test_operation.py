@@ -230,7 +230,7 @@ def test_sync_durability_survives_kill_9(packages: Path, tmp_path: Path) -> None
 
 
 def test_an_unwritable_log_directory_stops_nothing_and_is_shown(packages: Path, tmp_path: Path) -> None:
-    """The volume of the logs is gone for a while: answers go on, the failure is shown, the rows come when it is back."""
+    """The volume of the logs is gone for a while: answers go on, the failure is shown, the rows come later."""
     with start(tmp_path, {1: packages / "plain-1"}, None, "--flush", "0.05") as server:
         server.logs.write_text("a file where the directory should be")
         ids = [server.post(INFER, row())[1]["parameters"]["prediction_ids"][0] for _ in range(5)]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trimtab.core.domain.errors import UserError
-from trimtab.serving.run import run_server
+from trimtab.serving.run import LOG_FORMAT, run_server
 from trimtab.serving.settings import ServerSettings
 
 
@@ -45,7 +45,7 @@ def arguments(argv: Sequence[str] | None = None) -> ServerSettings:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """0 after a clean end, 2 for the caller's mistakes, 1 for the machine's."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
+    logging.basicConfig(format=LOG_FORMAT, level=logging.INFO, stream=sys.stderr)
     try:
         run_server(arguments(argv))
     except UserError as error:

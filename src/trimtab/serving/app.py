@@ -8,10 +8,9 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numpy as np
-
-from trimtab.serving import mlflow_scoring, oip, paths
+from trimtab.serving import mlflow_scoring, oip, oip_binary, paths
 from trimtab.serving.deployment import Deployment, Slot
+from trimtab.serving.gather import Gatherer
 from trimtab.serving.http import (
     TEXT,
     Answer,
@@ -20,6 +19,7 @@ from trimtab.serving.http import (
     Response,
     error_response,
     json_response,
+    plain_body,
     unavailable,
 )
 from trimtab.serving.ids import IdSource
@@ -55,6 +55,7 @@ class App:
         self._sync = settings.durability == "sync"
         self._live = live
         self._scorer = scorer
+        self._gatherer = Gatherer(scorer)
         self._log = log
         self._metrics = metrics
         self._status = status
@@ -100,6 +101,8 @@ class App:
                 allow = b", ".join(allowed)
                 answer = error_response(405, f"{endpoint} takes {allow.decode()}", ((b"Allow", allow),))
             else:
+                if b"content-encoding" in request.headers:
+                    request.body = plain_body(request, self._limits.body_bytes)
                 answer = self._endpoints[endpoint](request, target)
         except Exception as error:  # noqa: BLE001  the edge: the client gets an answer, others go on
             answer = self._failure(endpoint, error)
@@ -153,32 +156,43 @@ class App:
             raise RequestError(415, f"content type '{request.media_type}' is not application/json: {_CURL_HINT}")
         if len(request.body) > self._limits.inline_bytes:
             return self._threaded(lambda ids: self._infer_batch(deployment, slot, request, ids))
-        call = oip.decode(request.body, deployment.champion.signature, self._limits.rows, deployment.known)
+        call = _decode_infer(request, deployment, self._limits.rows)
         self._metrics.ignored_inputs += call.ignored
-        inputs = call.inputs
-        if inputs.rows == 1:
-            scored_by, prediction_id, prediction, scores = self._scorer.row(deployment, slot, inputs, request.started)
-            if call.outputs is None:
-                body = oip.encode_row(deployment.name, scored_by.version, call.id, prediction_id, prediction, scores)
-            else:
-                names = oip.wanted(call.outputs, deployment.champion.signature)
-                array = None if scores is None else np.array([scores])
-                one = Scored(deployment, inputs, [prediction_id], 0.0, 0.0, [scored_by.version], [prediction], array)
-                body = oip.encode(one, call.id, names)
+        if call.inputs.rows == 1 and call.outputs is None and not _wants_binary(call):
+            if deployment.batching:
+                return self._infer_gathered(deployment, slot, call, request.started)
+            by, identity, prediction, scores = self._scorer.row(deployment, slot, call.inputs, request.started)
+            body = oip.encode_row(deployment.name, by.version, call.id, identity, prediction, scores)
             return self._recorded(body)
-        names = oip.wanted(call.outputs, deployment.champion.signature)
-        scored = self._scorer.batch(deployment, slot, inputs, request.started, self._batch_ids)
+        scored, answer = self._answer_call(deployment, slot, call, request.started, self._batch_ids)
         self._scorer.commit(scored)
-        return self._recorded(oip.encode(scored, call.id, names))
+        return self._recorded(answer)
+
+    async def _infer_gathered(
+        self, deployment: Deployment, slot: Slot | None, call: oip.Call, started: float
+    ) -> Answer:
+        by, identity, prediction, scores = await self._gatherer.add(deployment, slot, call.inputs, started)
+        if self._sync:
+            await self._log.settled()
+        return oip.encode_row(deployment.name, by.version, call.id, identity, prediction, scores)
 
     def _infer_batch(
         self, deployment: Deployment, slot: Slot | None, request: Request, ids: IdSource
-    ) -> tuple[Scored, bytes]:
-        signature = deployment.champion.signature
-        call = oip.decode(request.body, signature, self._limits.rows, deployment.known)
-        names = oip.wanted(call.outputs, signature)
-        scored = self._scorer.batch(deployment, slot, call.inputs, request.started, ids)
-        return scored, oip.encode(scored, call.id, names) if scored.predictions else b""
+    ) -> tuple[Scored, Answer]:
+        call = _decode_infer(request, deployment, self._limits.rows)
+        return self._answer_call(deployment, slot, call, request.started, ids)
+
+    def _answer_call(
+        self, deployment: Deployment, slot: Slot | None, call: oip.Call, started: float, ids: IdSource
+    ) -> tuple[Scored, Answer]:
+        names = oip.wanted(call.outputs, deployment.champion.signature)
+        scored = self._scorer.batch(deployment, slot, call.inputs, started, ids)
+        if not scored.predictions:  # a version failed: commit says so
+            return scored, b""
+        binary = oip_binary.binary_outputs(call, names)
+        if binary:
+            return scored, oip_binary.encode(scored, call.id, names, binary)
+        return scored, oip.encode(scored, call.id, names)
 
     def _invocations(self, request: Request, _target: paths.Target) -> Answer | Awaitable[Answer]:
         deployment = self._deployment()
@@ -188,13 +202,13 @@ class App:
         self._scorer.commit(scored)
         return self._recorded(body)
 
-    def _invocation_batch(self, deployment: Deployment, request: Request, ids: IdSource) -> tuple[Scored, bytes]:
+    def _invocation_batch(self, deployment: Deployment, request: Request, ids: IdSource) -> tuple[Scored, Answer]:
         signature = deployment.champion.signature
         inputs = mlflow_scoring.decode_invocation(request.media_type, request.body, signature, self._limits.rows)
         scored = self._scorer.batch(deployment, None, inputs, request.started, ids)
         return scored, mlflow_scoring.encode_predictions(scored) if scored.predictions else b""
 
-    async def _threaded(self, work: Callable[[IdSource], tuple[Scored, bytes]]) -> Answer:
+    async def _threaded(self, work: Callable[[IdSource], tuple[Scored, Answer]]) -> Answer:
         """Decode and score a large body in the batch thread, record it on the event loop."""
         if self._batches >= self._limits.queued_batches:
             raise unavailable(f"{self._batches} batches are waiting already")
@@ -283,6 +297,18 @@ class App:
     def _model_ready(self, _request: Request, target: paths.Target) -> Answer:
         deployment, _ = self._find(target)
         return json_response({"name": deployment.name, "ready": True})
+
+
+def _decode_infer(request: Request, deployment: Deployment, rows_max: int) -> oip.Call:
+    signature = deployment.champion.signature
+    head_length = request.headers.get(oip_binary.HEAD_LENGTH)
+    if head_length is not None:
+        return oip_binary.decode(request.body, head_length, signature, rows_max, deployment.known)
+    return oip.decode(request.body, signature, rows_max, deployment.known)
+
+
+def _wants_binary(call: oip.Call) -> bool:
+    return call.parameters is not None and bool(call.parameters.get("binary_data_output"))
 
 
 _OIP_MEDIA = ("application/json", "application/octet-stream")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from trimtab.serving.http import RequestError
 from trimtab.serving.inputs import Inputs, describe, epoch_seconds
 from trimtab.serving.package import Signature
@@ -24,12 +26,12 @@ def attach(inputs: Inputs, parameters: Mapping[str, Any] | None, signature: Sign
     if entities is None and signature.entity is not None:
         entities = inputs.named.get(signature.entity)
     if entities is not None:
-        inputs.entities = [_entity(value) for value in entities]
+        inputs.entities = [_entity(value) for value in _plain(entities)]
     times = _listed(parameters.get("event_time"), inputs.rows, "parameters.event_time")
     if times is None and signature.time is not None:
         times = inputs.named.get(signature.time)
     if times is not None:
-        inputs.event_times = [None if _missing(v) else epoch_seconds(v, "event time") for v in times]
+        inputs.event_times = [None if _missing(v) else epoch_seconds(v, "event time") for v in _plain(times)]
     ids = parameters.get("prediction_ids", parameters.get("prediction_id"))
     listed = _listed(ids, inputs.rows, "parameters.prediction_ids", spread=False)
     if listed is not None:
@@ -45,6 +47,10 @@ def prediction_id(value: Any, where: str) -> str:
             400, f"{where}: expected an id (text of 1 to {TEXT_MAX} printable characters), found {describe(value)}"
         )
     return value
+
+
+def _plain(values: Any) -> Any:
+    return values.tolist() if isinstance(values, np.ndarray) else values
 
 
 def _listed(value: Any, rows: int, where: str, spread: bool = True) -> Any:
@@ -70,8 +76,6 @@ def _entity(value: Any) -> str | None:
         return "true" if value else "false"
     if isinstance(value, int) or (isinstance(value, float) and value.is_integer() and abs(value) < 2**53):
         return str(int(value))
-    if hasattr(value, "item"):
-        return _entity(value.item())
     raise RequestError(400, f"entity: expected text or a whole number, found {describe(value)}")
 
 

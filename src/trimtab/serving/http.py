@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from urllib.parse import parse_qsl
@@ -63,6 +64,29 @@ class Request:
     def media_type(self) -> str:
         """The content type without parameters, in lower case; empty where none was sent."""
         return self.headers.get(b"content-type", b"").split(b";", 1)[0].strip().lower().decode("latin-1")
+
+
+def plain_body(request: Request, limit: int) -> bytes:
+    """The body without its content encoding (gzip, deflate).
+
+    Raises:
+        RequestError: the encoding is unknown, the bytes are not of it, or they hold more than ``limit``.
+    """
+    encoding = request.headers[b"content-encoding"].strip().lower()
+    if encoding == b"identity":
+        return request.body
+    if encoding not in (b"gzip", b"x-gzip", b"deflate"):
+        raise RequestError(415, f"content encoding '{encoding[:40].decode('latin-1')}' is not gzip or deflate")
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | (0 if encoding == b"deflate" else 16))
+    try:
+        body = unpacker.decompress(request.body, limit)
+    except zlib.error as error:
+        raise RequestError(400, f"the body is not {encoding.decode()}: {error}") from None
+    if unpacker.unconsumed_tail:
+        raise RequestError(413, f"the body unpacks to more than {limit} bytes; send the rows in several requests")
+    if not unpacker.eof:
+        raise RequestError(400, f"the body ends before its {encoding.decode()} does")
+    return body
 
 
 class Response:

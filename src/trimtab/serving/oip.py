@@ -41,7 +41,9 @@ class RequestedOutput(msgspec.Struct):
     parameters: dict[str, Any] | None = None
 
 
-class _Tensor(msgspec.Struct):
+class Tensor(msgspec.Struct):
+    """A member of ``inputs``."""
+
     name: str
     shape: list[int]
     datatype: str
@@ -49,8 +51,10 @@ class _Tensor(msgspec.Struct):
     parameters: dict[str, Any] | None = None
 
 
-class _Infer(msgspec.Struct):
-    inputs: list[_Tensor]
+class Infer(msgspec.Struct):
+    """An infer request as it stands in the JSON."""
+
+    inputs: list[Tensor]
     id: str | None = None
     parameters: dict[str, Any] | None = None
     outputs: list[RequestedOutput] | None = None
@@ -74,7 +78,7 @@ class _FloatInfer(msgspec.Struct):
 
 
 _float_decoder = msgspec.json.Decoder(_FloatInfer)
-_decoder = msgspec.json.Decoder(_Infer)
+_decoder = msgspec.json.Decoder(Infer)
 
 
 @dataclass(slots=True)
@@ -124,13 +128,19 @@ def parse_json(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
         raise RequestError(400, "the body is nested too deeply") from None
 
 
+def parse_message(body: bytes) -> Infer:
+    """The JSON of an infer request."""
+    message: Infer = parse_json(body, _decoder)
+    return message
+
+
 def _decode(body: bytes, signature: Signature, rows_max: int, known: frozenset[str]) -> Call:
-    message = parse_json(body, _decoder)
-    return tensors_call(message, [_values(tensor) for tensor in message.inputs], signature, rows_max, known)
+    message = parse_message(body)
+    return tensors_call(message, [tensor_values(tensor) for tensor in message.inputs], signature, rows_max, known)
 
 
 def tensors_call(
-    message: _Infer, values: list[Any], signature: Signature, rows_max: int, others: frozenset[str] = frozenset()
+    message: Infer, values: list[Any], signature: Signature, rows_max: int, others: frozenset[str] = frozenset()
 ) -> Call:
     """A call from a decoded message and the flat values of its tensors, wherever they stood."""
     if not message.inputs:
@@ -178,7 +188,8 @@ def _same_rows(inputs: Inputs, rows: int, where: str, rows_max: int) -> None:
     inputs.rows = rows
 
 
-def _values(tensor: _Tensor) -> list[Any]:
+def tensor_values(tensor: Tensor) -> list[Any]:
+    """The flat values of a tensor that stands in the JSON, checked against its shape and datatype."""
     where = f"input '{tensor.name}'"
     check_tensor(tensor.shape, tensor.datatype, where)
     if not isinstance(tensor.data, list):
@@ -302,8 +313,14 @@ def answer_fields(scored: Scored, request_id: str | None) -> dict[str, Any]:
 
 def encode(scored: Scored, request_id: str | None, names: tuple[str, ...]) -> bytes:
     """The answer for any number of rows."""
-    fields, n = answer_fields(scored, request_id), len(scored.ids)
-    outputs: list[dict[str, Any]] = []
+    fields = answer_fields(scored, request_id)
+    fields["outputs"] = output_fields(scored, names)
+    return msgspec.json.encode(fields)
+
+
+def output_fields(scored: Scored, names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The output tensors, their data as lists."""
+    n, outputs = len(scored.ids), []
     for name in names:
         if name == "predict":
             datatype = datatype_of(scored.predictions[0]) if n else "FP64"
@@ -311,8 +328,7 @@ def encode(scored: Scored, request_id: str | None, names: tuple[str, ...]) -> by
         elif scored.scores is not None:
             flat = scored.scores.ravel().tolist()
             outputs.append({"name": name, "shape": list(scored.scores.shape), "datatype": "FP64", "data": flat})
-    fields["outputs"] = outputs
-    return msgspec.json.encode(fields)
+    return outputs
 
 
 def datatype_of(value: Any) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import secrets
 import signal
 import socket
@@ -13,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from importlib import metadata
+from multiprocessing.synchronize import Event
 
 from trimtab.serving.app import App
 from trimtab.serving.ids import IdSource
@@ -24,8 +26,10 @@ from trimtab.serving.scoring import Scorer
 from trimtab.serving.settings import ServerSettings
 from trimtab.serving.shadow import ShadowQueue
 from trimtab.serving.status import Status
+from trimtab.serving.supervisor import supervise
 from trimtab.serving.transport import HttpServer
 
+LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 SWITCH_S = 0.0005
 """The log writer hands the interpreter back to requests after at most this."""
 
@@ -38,16 +42,24 @@ def run_server(settings: ServerSettings) -> None:
     Raises:
         OSError: the address cannot be listened on.
     """
-    run_worker(settings, index=0)
+    if settings.workers > 1:
+        supervise(settings, run_worker, _say)
+    else:
+        run_worker(settings, 0)
 
 
-def run_worker(settings: ServerSettings, index: int) -> None:
-    """One worker process. ``index`` tells workers of a server apart."""
+def run_worker(settings: ServerSettings, index: int, up: Event | None = None) -> None:
+    """One worker process. ``index`` tells workers of a server apart; ``up`` is set once it listens.
+
+    A worker of several ends when its supervisor is gone.
+    """
+    if up is not None:
+        logging.basicConfig(format=LOG_FORMAT, level=logging.INFO, stream=sys.stderr)
     sys.setswitchinterval(SWITCH_S)
     gc.set_threshold(20_000, 20, 100)  # rows on their way to the log are no garbage; full collections would walk them
     clock = time.time  # noqa: TID251  the data plane's composition root: the one place that reads the wall clock
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(Worker(settings, index, clock).serve())
+        runner.run(Worker(settings, index, clock).serve(up))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -80,7 +92,7 @@ class Worker:
         self.status.http = self.http
         self.presence = Presence(settings.deployment)
 
-    async def serve(self) -> None:
+    async def serve(self, up: Event | None = None) -> None:
         """Serve until told to stop."""
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
@@ -91,12 +103,21 @@ class Worker:
         host, port = await self.http.listen(sock=_socket(self.settings))
         self.status.url = f"http://{_bracketed(host)}:{port}"
         await self.live.refresh()
-        self.presence.announce(self.status.url, {"logs": str(self.settings.logs.absolute())})
-        _say(self._ready_line())
+        fields = {"logs": str(self.settings.logs.absolute()), "public": self.status.url}
+        if up is None:
+            self.presence.announce(self.status.url, fields)
+            _say(self._ready_line())
+        else:  # the shared port reaches any worker: the control plane asks each at a port of its own
+            own_host, own_port = await self.http.listen(host="127.0.0.1", port=0)
+            self.presence.announce(f"http://{own_host}:{own_port}", fields)
+            up.set()
+            orphan = asyncio.ensure_future(_when_orphaned(stop))
         watch = asyncio.ensure_future(self.live.watch())
         await stop.wait()
         await self.http.drain()
         watch.cancel()
+        if up is not None:
+            orphan.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await watch
         self.shadow.finish()
@@ -111,6 +132,15 @@ class Worker:
             return f"listening on {url}, not ready: {self.live.refusal}"
         versions = ", ".join(map(str, sorted(deployment.slots)))
         return f"ready on {url}: {deployment.name}, generation {deployment.generation}, versions {versions}"
+
+
+async def _when_orphaned(stop: asyncio.Event) -> None:
+    """Stop when the supervisor is gone (kill -9): another one may start its own workers."""
+    parent = os.getppid()
+    while os.getppid() == parent:
+        await asyncio.sleep(0.5)
+    _log.error("the supervisor is gone")
+    stop.set()
 
 
 def _socket(settings: ServerSettings) -> socket.socket:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,20 @@ Columns = dict[str, npt.NDArray[np.generic]]
 
 class ModelFailedError(RequestError):
     """The model raised on these rows: ours to answer for (500), unless the rows themselves are out of bounds (400)."""
+
+
+class RowJob(NamedTuple):
+    """A single row on its way: the version was chosen, the values have its types."""
+
+    deployment: Deployment
+    slot: Slot
+    inputs: Inputs
+    started: float
+    arrived: float
+    prediction_id: str
+    entity: str | None
+    event_time: float
+    values: Sequence[Any]
 
 
 @dataclass(slots=True)
@@ -86,45 +100,70 @@ class Scorer:
         Raises:
             RequestError: the row does not fit the version's inputs, or the model failed on it.
         """
+        return self.score_job(self.prepare(deployment, fixed, inputs, started))
+
+    def prepare(self, deployment: Deployment, fixed: Slot | None, inputs: Inputs, started: float) -> RowJob:
+        """Choose the version of a single row and bring its values into the version's types.
+
+        Raises:
+            RequestError: the row does not fit the version's inputs.
+        """
         now = self._clock()
         prediction_id = self._ids.next(now) if inputs.ids is None else inputs.ids[0]
         entity = None if inputs.entities is None else inputs.entities[0]
         event_time = now if inputs.event_times is None or inputs.event_times[0] is None else inputs.event_times[0]
         slot = fixed or deployment.only or deployment.slots[deployment.router.choose(entity or prediction_id)]
         values = row_of(inputs, slot.signature, slot.layout.all_floats)
-        try:
-            prediction, scores = slot.model.predict_row(values)
-        except (ExternalError, DataError) as error:
-            record = (slot, deployment.generation, False, str(error), prediction_id, now, event_time, entity)
-            self._failed_row((*record, _ms(started), slot.layout.kept(values), None, None))
-            raise _blame(slot, columns_of(inputs, slot.signature), error) from error
-        seconds = time.perf_counter() - started
-        self._log.add(
-            (
-                slot,
-                deployment.generation,
-                False,
-                None,
-                prediction_id,
-                now,
-                event_time,
-                entity,
-                seconds * 1000.0,
-                slot.layout.kept(values),
-                prediction,
-                scores,
-            )
-        )
-        slot.counters.answered(seconds)
-        if deployment.shadow:
-            self._shadow.add(
-                ShadowJob(deployment, inputs, [prediction_id], now, [event_time], [entity], [slot.version])
-            )
-        return slot, prediction_id, prediction, scores
+        return RowJob(deployment, slot, inputs, started, now, prediction_id, entity, event_time, values)
 
-    def _failed_row(self, record: RowRecord) -> None:
-        self._log.add(record)
-        record[0].counters.failed()
+    def score_job(self, job: RowJob) -> tuple[Slot, str, Any, tuple[float, ...] | None]:
+        """Score and record a prepared row.
+
+        Raises:
+            RequestError: the model failed on it.
+        """
+        slot = job.slot
+        try:
+            prediction, scores = slot.model.predict_row(job.values)
+        except (ExternalError, DataError) as error:
+            self._log.add(self._record(job, str(error), _ms(job.started), None, None))
+            slot.counters.failed()
+            raise _blame(slot, columns_of(job.inputs, slot.signature), error) from error
+        self.finish(job, prediction, scores)
+        return slot, job.prediction_id, prediction, scores
+
+    def finish(self, job: RowJob, prediction: Any, scores: tuple[float, ...] | None) -> None:
+        """Record a scored row and queue it for the shadow."""
+        seconds = time.perf_counter() - job.started
+        self._log.add(self._record(job, None, seconds * 1000.0, prediction, scores))
+        job.slot.counters.answered(seconds)
+        if job.deployment.shadow:
+            shadow = ShadowJob(
+                job.deployment,
+                job.inputs,
+                [job.prediction_id],
+                job.arrived,
+                [job.event_time],
+                [job.entity],
+                [job.slot.version],
+            )
+            self._shadow.add(shadow)
+
+    def _record(self, job: RowJob, error: str | None, latency_ms: float, prediction: Any, scores: Any) -> RowRecord:
+        return (
+            job.slot,
+            job.deployment.generation,
+            False,
+            error,
+            job.prediction_id,
+            job.arrived,
+            job.event_time,
+            job.entity,
+            latency_ms,
+            job.slot.layout.kept(job.values),
+            prediction,
+            scores,
+        )
 
     def batch(
         self, deployment: Deployment, fixed: Slot | None, inputs: Inputs, started: float, ids: IdSource

@@ -248,6 +248,8 @@ class Connection(asyncio.Protocol):
             try:
                 self._parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
+                if self._refusal is not None:
+                    return
                 head = self._head_without_upgrade()
                 if head is None:
                     self._refuse(405, "CONNECT is for proxies; this is a server")
