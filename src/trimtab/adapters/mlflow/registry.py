@@ -34,7 +34,8 @@ class MlflowRegistry:
 
         Args:
             tracking_uri: ``sqlite:////abs/mlflow.db`` or ``http(s)://server``.
-            artifact_root: where a new experiment keeps its artifacts: a directory or URI; None leaves it to the server.
+            artifact_root: where a new experiment keeps its artifacts: a directory (not with a server) or a URI; None
+                leaves it to the store.
             experiment: name of the experiment; made where there is none.
             model: name of the registered model; made with the first version.
         """
@@ -233,6 +234,8 @@ class MlflowRegistry:
         from mlflow.exceptions import MlflowException
 
         root = self._artifact_root
+        if isinstance(root, Path) and self._uri.startswith(("http://", "https://")):
+            root = None  # a server keeps artifacts where it can serve them, not on the disk of whoever asks
         if isinstance(root, Path):
             root.mkdir(parents=True, exist_ok=True)
             root = root.absolute().as_uri()
