@@ -5,6 +5,7 @@ It reads its spec, trains, and leaves a result; whatever goes wrong becomes a re
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,8 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _say(text: str) -> None:
     stream = sys.stderr if text.startswith("failed: ") else sys.stdout
-    stream.write(f"{text}\n")
-    stream.flush()
+    with contextlib.suppress(BrokenPipeError):  # who started it is gone; the result counts
+        stream.write(f"{text}\n")
+        stream.flush()
 
 
 if __name__ == "__main__":
