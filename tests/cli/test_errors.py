@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.command import MINIMAL, trimtab
+from tests.project.tables import events, write
 from trimtab.cli.main import explain, main
 from trimtab.core.domain.errors import (
     ConfigError,
@@ -90,6 +91,19 @@ def test_without_a_project_the_way_to_one_is_told(tmp_path: Path) -> None:
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("trimtab: no trimtab.yaml in ")
     assert "trimtab init" in done.err
+
+
+def test_settings_that_do_not_fit_the_data_are_told_before_anything_is_trained(project: Path) -> None:
+    """The export was changed: a column has another name now, and the time came as text."""
+    table = events(300).rename_columns({"late": "is_late"})
+    write(table.set_column(2, "departed_at", table["carrier"]), project / "data.parquet")
+    done = trimtab("train", cwd=project)
+    assert done.code == 2
+    assert done.err.splitlines() == [
+        "trimtab.yaml:6 data.target: column 'late' is not in data.parquet (did you mean 'is_late'?)"
+    ]
+    (project / "data.parquet").unlink()
+    assert "no data file 'data.parquet'" in trimtab("train", cwd=project).err
 
 
 def test_a_damaged_journal_is_our_trouble_not_theirs(project: Path) -> None:

@@ -37,6 +37,7 @@ def test_a_project_in_git_with_data_versioning(folder: Path) -> None:
     assert done.out.rstrip().endswith("trimtab train")
     status = subprocess.run(["git", "status", "--porcelain"], cwd=folder, capture_output=True, text=True, check=True)
     assert "trimtab.yaml" in status.stdout
+    assert "data.parquet" not in status.stdout  # large files stay out of git
 
 
 def test_the_real_dvc_takes_the_repository(folder: Path) -> None:
@@ -84,7 +85,7 @@ def test_git_ignores_what_was_ignored_before_too(folder: Path) -> None:
     (folder / ".gitignore").write_text("*.pyc")
     assert trimtab(*WORDS, cwd=folder).code == 0
     lines = (folder / ".gitignore").read_text().splitlines()
-    assert lines[:2] == ["*.pyc", ".trimtab/"]
+    assert lines[:3] == ["*.pyc", ".trimtab/", "/data.parquet"]
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def init(
     root = Path.cwd()
     draft = start.prepare(data, root, target=target, time=time, name=name, force=force)
     repository = start.git_repository(root) if git else "not asked for"
-    start.ignore_state(root)
+    start.ignore(root, draft.files)
     initialise_data_versions(root)
     start.write(draft)
     if json:

@@ -54,6 +54,7 @@ def train(
     desk = _at(workspace(common), now)
     name = actor(by)
     asked = _spec(desk, strategy, window, name)
+    _check(desk)
     with progress(quiet=common.json) as say:
         result = run(asked, desk.services(), say)
     record = record_of(result["record"])
@@ -115,6 +116,20 @@ def _newest(desk: Workspace) -> float:
         raise UserError(f"column '{data.time}' is not in {seen.files[0].name} or holds no time")
     newest = max(moment if moment.tzinfo else moment.replace(tzinfo=UTC) for moment in times)
     return newest.timestamp() + data.label_delay
+
+
+def _check(desk: Workspace) -> None:
+    """Compare the data's columns with the project file before anything is written.
+
+    Raises:
+        ConfigError: every setting that does not fit the data, with its line.
+        UserError: a file is not there or cannot be read.
+    """
+    from trimtab.project.check import check_data
+    from trimtab.project.tables import data_files, head
+
+    first = data_files(desk.project.data.files, desk.root)[0]
+    check_data(desk.project, head(first), first.name, desk.project_file)
 
 
 def _spec(desk: Workspace, strategy: str | None, window: str | None, actor: str) -> TrainSpec:

@@ -113,9 +113,9 @@ def _target(project: Project, sample: pa.Table) -> Iterator[Found]:
         yield ("data", "target"), f"column '{column}' is {type_words(kind)}; classes are text, numbers or booleans", ""
         return
     classes = sample[column].drop_null().unique().to_pylist()
-    if len(classes) > _MANY_CLASSES:
+    if len(classes) > _MANY_CLASSES and number and not all(float(value).is_integer() for value in classes):
         words = f"column '{column}' has {len(classes)} different values in the first {sample.num_rows} rows"
-        yield ("data", "target"), words, "task: regression predicts a number" if number else "is this the target?"
+        yield ("data", "target"), words, "task: regression predicts a number"
     positive = project.data.positive
     if positive is not None and len(classes) > 1:
         if not any(positive == c and isinstance(positive, bool) == isinstance(c, bool) for c in classes):

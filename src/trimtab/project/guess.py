@@ -199,7 +199,7 @@ def _task(look: Look, column: Column) -> tuple[str, Noted]:
     if number and not (whole and column.distinct <= 20):
         low, high = column.low, column.high
         return "regression", Noted(name, f"a number from {low:g} to {high:g}" + _unlabelled(column))
-    if column.distinct > 100:
+    if column.distinct > 0.5 * len(known):
         raise UserError(f"target '{name}' is text with {column.distinct:,} different values; is this the target?")
     counts = sorted(known.value_counts().to_pylist(), key=lambda item: -item["counts"])
     shares = ", ".join(f"{_text(item['values'])} {100 * item['counts'] / len(known):.3g} %" for item in counts[:6])

@@ -116,13 +116,21 @@ def write(project: Draft) -> None:
         raise ExternalError(f"{project.path} cannot be written: {error.strerror or error}") from error
 
 
-def ignore_state(root: Path) -> None:
-    """See that git leaves Trimtab's own state alone."""
+def ignore(root: Path, files: tuple[str, ...]) -> None:
+    """See that git leaves Trimtab's own state and the data alone: versions of the data are DVC's business.
+
+    Raises:
+        ExternalError: the disk refused.
+    """
     file = root / ".gitignore"
-    text = file.read_text(encoding="utf-8") if file.exists() else ""
-    if STATE not in text.splitlines():
-        break_ = "" if not text or text.endswith("\n") else "\n"
-        file.write_text(f"{text}{break_}{STATE}\n", encoding="utf-8")
+    try:
+        text = file.read_text(encoding="utf-8") if file.exists() else ""
+        missing = [line for line in (STATE, *(f"/{name}" for name in files)) if line not in text.splitlines()]
+        if missing:
+            break_ = "" if not text or text.endswith("\n") else "\n"
+            file.write_text(f"{text}{break_}" + "\n".join(missing) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ExternalError(f"{file} cannot be written: {error.strerror or error}") from error
 
 
 def git_repository(root: Path) -> str:
