@@ -79,12 +79,8 @@ def test_every_type_and_missing_values() -> None:
     assert (got["a"]["y.prediction"], got["a"]["y.score.no"], got["a"]["y.score.yes"]) == ("yes", 0.25, 0.75)
     assert got["a"]["event_time"].timestamp() == NOON - 5
     assert {got["b"][f"x.{name}"] for name in "fibst"} == {None}
-    assert (got["c"]["error"], got["c"]["y.prediction"], got["c"]["y.score.no"], got["c"]["x.f"]) == (
-        "boom",
-        None,
-        None,
-        1,
-    )
+    failed = got["c"]
+    assert (failed["error"], failed["y.prediction"], failed["y.score.no"], failed["x.f"]) == ("boom", None, None, 1)
     assert (got["d"]["shadow"], got["d"]["x.f"], got["d"]["y.prediction"]) == (True, None, "yes")
     assert table.schema.field("time").type == pa.timestamp("us", tz="UTC")
     assert table.schema.field("version").type == pa.int32()
@@ -148,19 +144,20 @@ def test_blocks_and_rows_make_the_same_file(tmp_path: Path) -> None:
     writer.add_block(block)
     floats = Signature(
         model="m",
-        task="regression",
+        task="classification",
         target="y",
         inputs=(InputSpec("f", "float64"), InputSpec("g", "float64")),
+        classes=("no", "yes"),
         runtime=RuntimeSpec("native", ()),
     )
     other = slot(floats, 4)
     for identity, values in (("d", [1.0, 2.0]), ("e", [None, 2.0])):
-        writer.add(record(other, identity, other.layout.kept(values), prediction=7.5, scores=None))
+        writer.add(record(other, identity, other.layout.kept(values), prediction="no", scores=(0.75, 0.25)))
     writer.close()
     got = {r["prediction_id"]: r for r in read_log(tmp_path / "predictions").to_pylist()}
     assert sorted(got) == ["a", "b", "c", "d", "e"]
     assert (got["c"]["x.f"], got["c"]["x.s"], got["c"]["y.score.yes"]) == (None, None, 0.8)
-    assert (got["e"]["x.f"], got["e"]["x.g"], got["e"]["y.prediction"]) == (None, 2.0, 7.5)
+    assert (got["e"]["x.f"], got["e"]["x.g"], got["e"]["y.prediction"]) == (None, 2.0, "no")
     assert writer.written == 5
     assert len(list(tmp_path.rglob("*.parquet"))) == 2
 

@@ -44,7 +44,7 @@ class _Place:
 def supervise(settings: ServerSettings, run_worker: RunWorker, say: Callable[[str], None]) -> None:
     """Run ``settings.workers`` processes until SIGTERM or SIGINT, then let each drain and flush. Blocks.
 
-    ``say`` gets one line when all workers are up. The kernel spreads connections over the workers (SO_REUSEPORT). They are
+    ``say`` gets one line when all workers are up. The kernel spreads connections over them (SO_REUSEPORT). They are
     spawned, not forked, so no lock or thread of this process is inherited.
 
     Raises:
