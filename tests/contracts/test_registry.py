@@ -123,3 +123,11 @@ def test_a_version_that_is_not_there_is_not_fetched(registry: Registry, tmp_path
     with pytest.raises(NotFoundError):
         registry.fetch(7, tmp_path / "7")
     assert not (tmp_path / "7").exists()
+
+
+def test_a_simulation_registers_without_a_disk() -> None:
+    """Thousands of steps a second: packages are names."""
+    registry = MemoryRegistry(disk=False)
+    record = registry.register(make_run(Path("package-1")))
+    assert registry.versions() == [record]
+    assert registry.fetch(1, Path("nowhere")) == Path("nowhere")

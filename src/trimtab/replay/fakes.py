@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from trimtab.core.domain.errors import ConflictError, ExternalError, InvariantError, NotFoundError
 from trimtab.core.domain.journal import GENESIS, Draft, Entry, canonical, chain, first_broken
 from trimtab.ports import JobPhase, JobReport, LogSlice, Notice, RunLog, ServerReport
+from trimtab.serving import package as packages
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -75,7 +76,7 @@ class MemoryJournal:
                     digest=digest,
                 )
             )
-        self._entries = [*self._entries, *added]
+        self._entries.extend(added)
         return added
 
     def verify(self) -> int | None:
@@ -85,7 +86,9 @@ class MemoryJournal:
 class MemoryRegistry:
     """The ``Registry`` port. Packages are remembered by their path and copied from there."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, disk: bool = True) -> None:
+        """``disk=False``: packages are names only, and nothing is read or written: for simulations."""
+        self._disk = disk
         self._by_job: dict[str, VersionRecord] = {}
         self._records: dict[int, VersionRecord] = {}
         self._packages: dict[int, Path] = {}
@@ -100,10 +103,7 @@ class MemoryRegistry:
             return known
         version, manifest = 0, ""
         if run.package is not None:
-            version, manifest = (
-                len(self._records) + 1,
-                hashlib.sha256((run.package / "MANIFEST.json").read_bytes()).hexdigest(),
-            )
+            version, manifest = len(self._records) + 1, self._digest(run.package)
         record = run.version_record(version, f"run-{len(self.runs) + 1}", manifest)
         self.runs.append(run)
         self._by_job[job] = record
@@ -131,10 +131,15 @@ class MemoryRegistry:
             self._aliases[alias] = self.get(version).version
 
     def fetch(self, version: int, to: Path) -> Path:
-        self.get(version)
-        if not to.exists():
-            shutil.copytree(self._packages[version], to)
+        record = self.get(version)
+        if self._disk:
+            if not to.exists():
+                shutil.copytree(self._packages[version], to)
+            packages.verify(to, record.manifest)
         return to
+
+    def _digest(self, package: Path) -> str:
+        return packages.verify(package) if self._disk else hashlib.sha256(str(package).encode()).hexdigest()
 
 
 class MemoryTarget:
