@@ -222,6 +222,23 @@ def test_a_record_that_was_edited_is_named(registry: MlflowRegistry, package: Pa
         registry.versions()
 
 
+GOLDEN = (
+    '{"version":0,"created_at":1384947000.125,"run_id":"","manifest":"ab12","verdict":"successful","gates":'
+    '[{"gate":"parity","verdict":"inconclusive","text":"no rows","value":null,"limit":0.5,"unit":"ms"}],'
+    '"compared_to":3,"data_version":"22a1.dir","trained_from":1.5,"trained_until":null,"git_commit":null,'
+    '"git_dirty":true,"strategy":"full","metrics":{"log_loss":0.3},"runtime":"onnx","overridden_by":"Ada: known"}'
+)
+
+
+def test_records_of_today_are_read_tomorrow() -> None:
+    """Trimtab was updated; the registry has years of versions. Persisted names do not change."""
+    record = records.decode(GOLDEN, 7, "run")
+    assert (record.version, record.run_id, record.gates[0].limit) == (7, "run", 0.5)
+    assert (record.verdict, record.overridden_by) == (Verdict.SUCCESSFUL, "Ada: known")
+    assert records.encode(records.with_ids(record, 0, "")) == GOLDEN
+    assert (records.RECORD, records.MODEL) == ("trimtab.record", "logged_model")
+
+
 def test_a_deleted_experiment_is_named_with_its_cure(
     registry: MlflowRegistry, package: Path, mlflow_uri: str, tmp_path: Path
 ) -> None:

@@ -115,6 +115,8 @@ class DirectoryTarget:
         if place.exists():
             packages.verify(place, digest)
             return
+        for leftover in self._versions.glob(f".{version}.*"):  # of a copy that was interrupted
+            shutil.rmtree(leftover, ignore_errors=True)
         try:
             aside = copy_aside(package, place)
             try:
