@@ -157,3 +157,13 @@ def test_keep_alive_after_an_error(plain: Server) -> None:
     """A 400 for one request leaves the connection in use for the next."""
     data = post(b"{") + post(BODY, INFER, "Connection: close")
     assert [status for status, _ in responses(plain.raw(data))] == [400, 200]
+
+
+def test_a_client_that_closes_its_sending_side_gets_its_answer(plain: Server) -> None:
+    """`nc -N` and some proxies half-close after the request; a batch is still being scored in its thread then."""
+    rows = 4000
+    batch = {"inputs": [{"name": "x", "shape": [rows, 4], "datatype": "FP64", "data": [0.123456] * rows * 4}]}
+    with socket.create_connection((plain.host, plain.port), timeout=20) as sock:
+        sock.sendall(post(json.dumps(batch).encode()))
+        sock.shutdown(socket.SHUT_WR)
+        assert responses(b"".join(iter(lambda: sock.recv(65536), b"")))[0][0] == 200

@@ -57,8 +57,6 @@ class LogWriter:
         self._blocks: deque[BlockRecord] = deque()
         self._labels: deque[list[LabelRecord]] = deque()
         self._waiters: deque[Waiter] = deque()
-        self._queued = 0
-        """Rows in blocks and labels on their way to the thread (an estimate: exact on the loop's side)."""
         self._pending: dict[FileKey, list[pa.RecordBatch]] = {}
         self._pending_rows = 0
         self._sequence = 0
@@ -83,7 +81,8 @@ class LogWriter:
     @property
     def waiting(self) -> int:
         """Rows not yet on disk."""
-        return len(self._rows) + sum(len(block.ids) for block in list(self._blocks)) + self._pending_rows
+        blocks = sum(len(block.ids) for block in list(self._blocks))
+        return len(self._rows) + blocks + sum(map(len, list(self._labels))) + self._pending_rows
 
     def add(self, row: RowRecord) -> None:
         """Queue the record of one row."""
@@ -134,9 +133,14 @@ class LogWriter:
             self._wake.wait(max(0.0, due - time.monotonic()))
             self._wake.clear()
             stopping, waiters = self._stopping, self._take_waiters()
-            self._convert()
-            if stopping or waiters or time.monotonic() >= due:
-                self._flush()
+            flushing = stopping or bool(waiters) or time.monotonic() >= due
+            try:
+                self._convert()
+                if flushing:
+                    self._flush()
+            except Exception as error:  # noqa: BLE001  the thread must outlive any defect, or all later rows are lost
+                self._failed(error)
+            if flushing:
                 due = time.monotonic() + self._flush_s
             for loop, future in waiters:
                 with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits any more
@@ -144,6 +148,12 @@ class LogWriter:
             if stopping:
                 self._finish()
                 return
+
+    def _failed(self, error: Exception) -> None:
+        self.write_errors += 1
+        if self.last_error is None:
+            _log.error("the log cannot be written, %d rows are kept for now: %s", self._pending_rows, error)
+        self.last_error = str(error) or type(error).__name__
 
     def _take_waiters(self) -> list[Waiter]:
         return [self._waiters.popleft() for _ in range(len(self._waiters))]
@@ -196,10 +206,7 @@ class LogWriter:
             try:
                 self._write(key, table)
             except (OSError, pa.ArrowException) as error:
-                self.write_errors += 1
-                if self.last_error is None:
-                    _log.error("the log cannot be written, %d rows are kept for now: %s", self._pending_rows, error)
-                self.last_error = str(error)
+                self._failed(error)
                 return
             del self._pending[key]
             self._pending_rows -= len(table)

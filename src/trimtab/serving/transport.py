@@ -106,6 +106,7 @@ class Connection(asyncio.Protocol):
         "_closing_since",
         "_complete",
         "_current",
+        "_ended",
         "_head_bytes",
         "_head_done",
         "_idle_since",
@@ -138,6 +139,8 @@ class Connection(asyncio.Protocol):
         self._paused_since: float | None = None
         self._closing_since: float | None = None
         self._refusal: Response | None = None
+        self._ended = False
+        """The client has sent all it will."""
 
     # --- asyncio.Protocol ---------------------------------------------------------------------------------------------
 
@@ -170,10 +173,8 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         # A client may close its sending side and still read: answers under way are finished first.
-        if self._busy or self._queue:
-            self._server.now = self._loop.time()
-            return True
-        return False
+        self._ended = True
+        return self._busy or bool(self._queue)
 
     def pause_writing(self) -> None:
         self._paused_since = self._loop.time()
@@ -299,7 +300,7 @@ class Connection(asyncio.Protocol):
                 self._finish()
 
     def _bytes(self, request: Request, answer: Answer) -> bytes:
-        keep = request.keep_alive and not self._server.draining
+        keep = request.keep_alive and not self._server.draining and not self._ended
         if not keep:
             self._closing_since = self._loop.time()
         return render(answer, self._server.date, keep, request.method == b"HEAD")
