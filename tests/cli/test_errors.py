@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,14 @@ def test_settings_that_do_not_fit_the_data_are_told_before_anything_is_trained(p
     ]
     (project / "data.parquet").unlink()
     assert "no data file 'data.parquet'" in trimtab("train", cwd=project).err
+
+
+def test_a_port_that_is_taken_is_told_at_once(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Another 'trimtab up' runs already."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert main(["up", "--port", str(port)]) == 1
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in capsys.readouterr().err
 
 
 def test_a_damaged_journal_is_our_trouble_not_theirs(project: Path) -> None:

@@ -85,7 +85,7 @@ def test_git_ignores_what_was_ignored_before_too(folder: Path) -> None:
     (folder / ".gitignore").write_text("*.pyc")
     assert trimtab(*WORDS, cwd=folder).code == 0
     lines = (folder / ".gitignore").read_text().splitlines()
-    assert lines[:3] == ["*.pyc", ".trimtab/", "/data.parquet"]
+    assert lines[:4] == ["*.pyc", ".trimtab/", "/data/production/", "/data.parquet"]
 
 
 @pytest.mark.parametrize(

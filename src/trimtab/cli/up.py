@@ -39,6 +39,7 @@ def up(
         trimtab up --port 9000 --workers 2
     """
     desk = _with(workspace(common), {"port": port, "workers": workers})
+    _listenable(desk.project.serving.host, desk.project.serving.port)
     if not common.json:
         _greet(desk)
     with stopped() as stop:
@@ -67,6 +68,26 @@ def _with(desk: Workspace, given: dict[str, int | None]) -> Workspace:
         first = error.errors()[0]
         raise UserError(f"--{first['loc'][0]} {first['input']}: {first['msg']}") from None
     return Workspace(desk.root, desk.project.model_copy(update={"serving": serving}), desk.project_file)
+
+
+def _listenable(host: str, port: int) -> None:
+    """Find out before the server is started, not from its log.
+
+    Raises:
+        ExternalError: the address cannot be listened on; the text says why.
+    """
+    import socket
+
+    from trimtab.core.domain.errors import ExternalError
+
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ExternalError(
+                f"cannot listen on {host}:{port}: {error.strerror or error}; --port takes another"
+            ) from error
 
 
 @contextmanager

@@ -17,7 +17,8 @@ from trimtab.project.inspect import Look, look
 from trimtab.project.load import FILE_NAME, parse
 from trimtab.project.tables import data_files, patterns_in
 
-STATE = ".trimtab/"
+OURS = (".trimtab/", "/data/production/")
+"""State, and the labelled rows that training collects: versions of both are kept elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ def ignore(root: Path, files: tuple[str, ...]) -> None:
     file = root / ".gitignore"
     try:
         text = file.read_text(encoding="utf-8") if file.exists() else ""
-        missing = [line for line in (STATE, *(f"/{name}" for name in files)) if line not in text.splitlines()]
+        missing = [line for line in (*OURS, *(f"/{name}" for name in files)) if line not in text.splitlines()]
         if missing:
             break_ = "" if not text or text.endswith("\n") else "\n"
             file.write_text(f"{text}{break_}" + "\n".join(missing) + "\n", encoding="utf-8")
