@@ -10,6 +10,7 @@ import pytest
 from trimtab.core.domain.verdict import Verdict
 from trimtab.core.rollout.analysis import ALPHA_SHARES, Analysis, analyse, forecast_text
 from trimtab.core.rollout.facts import ArmCounts, Look, RolloutFacts
+from trimtab.core.rollout.metrics import overdispersion
 from trimtab.core.rollout.plan import Guardrails, RolloutPlan
 
 HOUR_S, DAY_S = 3600.0, 86400.0
@@ -224,6 +225,47 @@ def test_metrics_carry_everything_that_people_and_machines_read() -> None:
     assert primary.value is not None
     assert primary.interval[0] <= primary.value <= primary.interval[1]
     assert primary.rows == sum(look.paired_champion_loss.size for look in seen)
+
+
+def test_one_odd_day_does_not_decide() -> None:
+    """A snowstorm: the challenger is worse on that day by 0.1 and equal on all others."""
+    chance = generator(19)
+    seen, independent = [], []
+    for day in range(8):
+        gap = 0.1 if day == 3 else 0.0
+        rows = np.clip(chance.normal(gap, 0.12, 300), -1, 1)
+        look = Look(
+            START_S + (day + 0.5) * DAY_S,
+            ArmCounts(225),
+            ArmCounts(75),
+            paired_champion_loss=np.maximum(-rows, 0),
+            paired_challenger_loss=np.maximum(rows, 0),
+        )
+        seen.append(look)
+        facts, now_s = RolloutFacts(tuple(seen)), look.at_s
+        assert analyse(PLAN, facts, START_S, now_s).verdict is not Verdict.FAILED
+        independent.append(analyse(replace(PLAN, block_s=0, margin=0.0), facts, START_S, now_s).verdict)
+    assert Verdict.FAILED in independent
+    assert "evidence weakened by" in analyse(PLAN, facts, START_S, now_s).metrics[-1].text
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_independent_rows_are_soon_known_as_such(paired: bool) -> None:
+    """On a stream without days or seasons the caution wears off."""
+    chance = generator(20)
+    names = ("paired_champion_loss", "paired_challenger_loss") if paired else ("champion_loss", "challenger_loss")
+    seen = tuple(
+        Look(START_S + day * DAY_S, **dict(zip(names, (chance.random(200), chance.random(200)), strict=True)))
+        for day in range(60)
+    )
+    plan = replace(PLAN, paired=paired)
+    assert overdispersion(plan, seen[:1]) == pytest.approx(4.0, abs=0.2)
+    assert overdispersion(plan, seen) < 1.5
+    shifted = tuple(
+        replace(look, **{names[1]: np.clip(getattr(look, names[1]) + (0.2 if day % 2 else -0.2), 0, 1)})
+        for day, look in enumerate(seen)
+    )
+    assert overdispersion(plan, shifted) > 8
 
 
 def test_the_shares_of_alpha_sum_to_one() -> None:

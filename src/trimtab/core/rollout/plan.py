@@ -61,6 +61,10 @@ class RolloutPlan:
     margin: float = 0.01
     """How much worse the primary loss may be, in its own units (Brier score for classifiers, scaled error for
     regression)."""
+    block_s: float = DAY_S
+    """Losses within such a span share its weather, customers or outages. How much its means vary more than
+    independent rows would weakens the evidence by that factor. 0: rows are taken as independent, which decides
+    sooner."""
     longest_s: float = 14 * DAY_S
     """A step that is undecided for so long is handled by ``on_longest``."""
     on_longest: OnLongest = "ask"
@@ -80,7 +84,7 @@ class RolloutPlan:
         _check_steps(self.steps)
         if not 0.0 < self.alpha < 1.0:
             raise UserError(f"rollout.alpha must be between 0 and 1, found {self.alpha!r}")
-        for name in ("bake_s", "requests_min", "labels_min", "margin", "longest_s", "watch_s"):
+        for name in ("bake_s", "requests_min", "labels_min", "margin", "block_s", "longest_s", "watch_s"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise UserError(f"rollout.{name} must be a finite number of at least 0, found {value!r}")

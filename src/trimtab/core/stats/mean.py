@@ -101,7 +101,7 @@ class MeanTest:
         log_harm, within = self._take(base, other)
         threshold = -math.log(self.alpha)
         ever = bool(((log_harm >= threshold) & (within < threshold)).any()) or self._verdict == "failed"
-        self._verdict = decide(self.log_e_value, self._bets.log_below(self._scaled_margin), self.alpha, ever)
+        self._verdict = decide(self.log_e_value, self.log_within, self.alpha, ever)
 
     def _take(self, base: Floats, other: Floats) -> tuple[Floats, Floats]:
         """Add the losses; evidence of harm and of 'within the margin' after each pair (or after the look, when
@@ -143,10 +143,19 @@ class MeanTest:
         return self._verdict
 
     @property
+    def log_within(self) -> float:
+        """Natural log of the evidence that the challenger is worse by less than the margin."""
+        return self._bets.log_below(self._scaled_margin)
+
+    @property
     def interval(self) -> tuple[float, float]:
         """Anytime-valid 1 - alpha interval of challenger's mean loss minus champion's, in units of the loss."""
-        threshold, span = math.log(2.0 / self.alpha), self.upper - self.lower
-        return span * self._bets.lower_bound(threshold), span * self._bets.upper_bound(threshold)
+        return self.interval_at(math.log(2.0 / self.alpha))
+
+    def interval_at(self, log_threshold: float) -> tuple[float, float]:
+        """The differences against which the evidence is below ``exp(log_threshold)`` from either side."""
+        span = self.upper - self.lower
+        return span * self._bets.lower_bound(log_threshold), span * self._bets.upper_bound(log_threshold)
 
     @property
     def difference(self) -> float | None:
@@ -157,9 +166,13 @@ class MeanTest:
 
     @property
     def rows_forecast(self) -> int | None:
-        """Rows (pairs; of both arms when unpaired) in all until ``successful`` if losses go on as so far; None
-        where that is not in sight."""
-        return self._bets.rows_forecast(self._scaled_margin, -math.log(self.alpha))
+        """Rows in all (pairs; of both arms when unpaired) until ``successful`` if losses go on as so far; None: not
+        in sight."""
+        return self.rows_forecast_at(-math.log(self.alpha))
+
+    def rows_forecast_at(self, log_threshold: float) -> int | None:
+        """As ``rows_forecast``, until the evidence reaches ``exp(log_threshold)``."""
+        return self._bets.rows_forecast(self._scaled_margin, log_threshold)
 
     def to_dict(self) -> dict[str, Any]:
         """The whole state as plain JSON values."""
