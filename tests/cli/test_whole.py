@@ -123,3 +123,11 @@ def test_a_job_whose_estimator_is_broken_says_so_in_its_result(
 def test_a_job_called_wrongly_says_how(capsys: pytest.CaptureFixture[str]) -> None:
     assert job.main(["only-one"]) == 2
     assert "usage" in capsys.readouterr().err
+
+
+def test_a_job_in_a_project_that_broke_meanwhile_names_the_problems(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "trimtab.yaml").write_text("name: A\n")
+    assert job.main([str(tmp_path / "trimtab.yaml"), "t1"]) == 2
+    assert "trimtab.yaml:1 name: 'A' does not have the right form" in capsys.readouterr().err

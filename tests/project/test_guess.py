@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.project.tables import START_S, events, times, write
@@ -185,6 +185,7 @@ def test_any_name_of_a_column_can_stand_in_the_file(tmp_path: Path) -> None:
     assert set(project.data.ignore) == set(AWKWARD)
 
 
+@settings(deadline=None)
 @given(
     st.one_of(st.text(), st.booleans(), st.integers(-(2**53), 2**53), st.floats(allow_nan=False, allow_infinity=False))
 )

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab.core.domain.errors import ConfigError, NotFoundError, Problem
@@ -215,6 +215,7 @@ def test_without_a_project_file_the_way_to_one_is_named(tmp_path: Path) -> None:
         find_project(tmp_path)
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
