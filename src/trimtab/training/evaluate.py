@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 Class = bool | int | float | str
+PREDICTED_ROWS = 200
 
 
 def encoded(target: npt.NDArray[Any], classes: Sequence[Class]) -> Floats:
-    """Position of each row's class, shape (n,)."""
+    """Position of each row's class, shape (n,); -1 for one that is not among ``classes``."""
     place = {value: float(i) for i, value in enumerate(classes)}
-    return np.array([place[value] for value in target.tolist()], dtype=np.float64)
+    return np.array([place.get(value, -1.0) for value in target.tolist()], dtype=np.float64)
 
 
 def positive_position(classes: Sequence[Class], positive: Class | None) -> int:
@@ -40,6 +41,9 @@ def estimator_answers(
     estimator: Any, features: pd.DataFrame, truth: Floats, classes: Sequence[Class] | None, positive: int, root: Path
 ) -> Answers:
     """The fitted estimator's answers, each row scored once.
+
+    Classes are those of the largest score, unless ``predict`` says otherwise on some of the rows (a tuned threshold):
+    then they are ``predict``'s.
 
     Args:
         truth: (n,) positions in ``classes``, or values.
@@ -59,7 +63,12 @@ def estimator_answers(
         known = list(np.asarray(estimator.classes_).tolist())
     _check_answers(scores, (len(features), len(known)), f"{name}.predict_proba")
     aligned = align(scores, known, classes)
-    return Answers(truth, aligned.argmax(axis=1).astype(np.float64), aligned, positive)
+    predicted = aligned.argmax(axis=1).astype(np.float64)
+    some = np.unique(np.linspace(0, len(features) - 1, min(len(features), PREDICTED_ROWS)).astype(int))
+    with user_code(root, f"{name}.predict"):
+        if (encoded(np.asarray(estimator.predict(features.iloc[some])), classes) != predicted[some]).any():
+            predicted = encoded(np.asarray(estimator.predict(features)), classes)
+    return Answers(truth, predicted, aligned, positive)
 
 
 def _check_answers(values: Floats, shape: tuple[int, ...], what: str) -> None:
@@ -93,12 +102,12 @@ def model_answers(
     """
     columns, lacking = model_columns(model.signature.inputs, table)
     outputs = model.predict(columns)
-    if classes is None or outputs.scores is None:
-        values = np.asarray(outputs.prediction)
-        predicted = values.astype(np.float64) if classes is None else encoded(values, classes)
-        return Answers(truth, predicted, None, positive), lacking
-    scores = align(np.asarray(outputs.scores, dtype=np.float64), model.signature.classes or (), classes)
-    return Answers(truth, scores.argmax(axis=1).astype(np.float64), scores, positive), lacking
+    values = np.asarray(outputs.prediction)
+    predicted = values.astype(np.float64) if classes is None else encoded(values, classes)
+    scores = None
+    if classes is not None and outputs.scores is not None:
+        scores = align(np.asarray(outputs.scores, dtype=np.float64), model.signature.classes or (), classes)
+    return Answers(truth, predicted, scores, positive), lacking
 
 
 def model_columns(inputs: Sequence[InputSpec], table: pa.Table) -> tuple[Columns, tuple[str, ...]]:

@@ -149,7 +149,8 @@ def prepare(spec: TrainSpec, services: Services, watch: Stopwatch) -> Prepared:
         with watch.step("collect", "collecting labelled rows of production"):
             found = collect(services.reader, root / "data" / "production", history.names_of(project.data))
             parts = found.parts
-            watch.progress(f"{found.new:,} rows are new, {found.waiting:,} wait for their label")
+            if found.new or found.waiting:
+                watch.progress(f"{found.new:,} rows are new, {found.waiting:,} wait for their label")
     with watch.step("load", "reading"):
         loaded = history.load_history(root, project, parts)
         for note in loaded.notes:

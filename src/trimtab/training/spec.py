@@ -74,7 +74,7 @@ def from_json(data: dict[str, Any]) -> TrainSpec:
     if missing := sorted({"job", "trigger", "now"} - set(data)):
         raise UserError(f"training spec lacks {', '.join(missing)}")
     quarantines = tuple(_quarantine(item) for item in data.get("quarantines", ()))
-    return TrainSpec(**(data | {"quarantines": quarantines}))
+    return TrainSpec(**(data | {"now": float(data["now"]), "quarantines": quarantines}))
 
 
 def _quarantine(item: Any) -> Quarantine:
