@@ -125,9 +125,15 @@ def test_a_job_called_wrongly_says_how(capsys: pytest.CaptureFixture[str]) -> No
     assert "usage" in capsys.readouterr().err
 
 
-def test_a_job_in_a_project_that_broke_meanwhile_names_the_problems(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_job_in_a_project_that_broke_meanwhile_names_the_problems(tmp_path: Path) -> None:
     (tmp_path / "trimtab.yaml").write_text("name: A\n")
-    assert job.main([str(tmp_path / "trimtab.yaml"), "t1"]) == 2
-    assert "trimtab.yaml:1 name: 'A' does not have the right form" in capsys.readouterr().err
+    home = tmp_path / ".trimtab" / "jobs" / "t1"
+    home.mkdir(parents=True)
+    (home / "spec.json").write_text(json.dumps({"job": "t1", "trigger": "drift", "now": 2e9}))
+    assert job.main([str(tmp_path / "trimtab.yaml"), "t1"]) == 0
+    assert "trimtab.yaml:1 name: 'A' does not" in json.loads((home / "result.json").read_text())["error"]
+
+
+def test_a_job_that_nobody_asked_for_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert job.main([str(tmp_path / "trimtab.yaml"), "t9"]) == 2
+    assert "there is no job 't9'" in capsys.readouterr().err

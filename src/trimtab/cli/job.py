@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0 when there is a result to read, whatever it says; 2 for a wrong call or project file."""
+    """0 when there is a result to read, whatever it says; 2 for a wrong call or no such job."""
     words = list(sys.argv[1:] if argv is None else argv)
     if len(words) != 2:
         sys.stderr.write("usage: python -m trimtab.cli.job PROJECT_FILE JOB\n")
