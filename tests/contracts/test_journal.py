@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -112,15 +111,20 @@ plain = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.dictionaries(st.text(max_size=5), plain, max_size=3), min_size=1, max_size=3), st.floats(0, 4e9))
-def test_any_json_survives_and_both_write_the_same_hashes(evidences: list[dict[str, Any]], at: float) -> None:
+def test_any_json_survives_and_both_write_the_same_hashes(tmp_path: Path) -> None:
     """Evidence is whatever a rule looked at, in any language; the simulation's journal equals the real one."""
-    drafts = [Draft(at, "Zoë", ({"type": "Alert", **evidence},), evidence=evidence) for evidence in evidences]
-    with TemporaryDirectory() as folder, SqlJournal(Path(folder) / "journal.db") as real:
-        fake = MemoryJournal()
-        written = real.append(0, drafts)
-        assert written == fake.append(0, drafts)
-        assert real.read() == fake.read() == written
+    fake = MemoryJournal()
+
+    @settings(max_examples=100, deadline=None)
+    @given(st.lists(st.dictionaries(st.text(max_size=5), plain, max_size=3), min_size=1, max_size=3), st.floats(0, 4e9))
+    def agree(evidences: list[dict[str, Any]], at: float) -> None:
+        drafts = [Draft(at, "Zoë", ({"type": "Alert", **evidence},), evidence=evidence) for evidence in evidences]
+        head = fake.head()
+        written = real.append(head, drafts)
+        assert written == fake.append(head, drafts)
+        assert real.read(head) == fake.read(head) == written
+
+    with SqlJournal(tmp_path / "journal.db") as real:
+        agree()
         assert real.verify() is None
-        assert fake.verify() is None
+    assert fake.verify() is None
