@@ -45,6 +45,19 @@ class World:
     """Alerts below it stay in the journal."""
 
 
+ALIAS_LOOKS = 20
+"""Aliases that were found right are compared with the registry again after so many ticks: somebody may have moved one."""
+
+
+@dataclass(slots=True)
+class Memory:
+    """What one process need not ask again at each tick. Empty is always right."""
+
+    aliases: dict[str, int | None] | None = None
+    """As last set or found."""
+    looks: int = 0
+
+
 @dataclass(slots=True)
 class Converged:
     """What could not be done now; it is tried again at the next tick."""
@@ -60,7 +73,9 @@ class Converged:
         return True
 
 
-def converge(policy: Policy, status: Status, entries: list[Entry], world: World) -> Converged:
+def converge(
+    policy: Policy, status: Status, entries: list[Entry], world: World, memory: Memory | None = None
+) -> Converged:
     """Bring routes, packages, aliases, jobs and messages to what ``status`` says.
 
     Args:
@@ -68,13 +83,14 @@ def converge(policy: Policy, status: Status, entries: list[Entry], world: World)
         status: the fold of the whole journal.
         entries: the whole journal or at least all entries after the last one that was delivered.
         world: the adapters.
+        memory: of earlier ticks of this process.
     """
     done = Converged()
     done.attempt("routes", lambda: _routes(policy, status, world))
     training = status.training
     if training is not None:
         done.attempt(f"job {training.spec.job}", lambda: world.jobs.start(training.spec.job, job_spec(training)))
-    done.attempt("aliases", lambda: _aliases(status, world.registry))
+    done.attempt("aliases", lambda: _aliases(status, world.registry, memory or Memory()))
     done.attempt("messages", lambda: _messages(entries, world))
     return done
 
@@ -113,13 +129,17 @@ def install(version: int, registry: Registry, target: Target) -> None:
         target.install(version, registry.fetch(version, Path(folder) / str(version)))
 
 
-def _aliases(status: Status, registry: Registry) -> None:
+def _aliases(status: Status, registry: Registry, memory: Memory) -> None:
     challenger = status.rollout.version if status.rollout is not None else None
     wanted = {"champion": status.champion, "challenger": challenger}
+    memory.looks += 1
+    if wanted == memory.aliases and memory.looks % ALIAS_LOOKS:
+        return
     current = registry.aliases()
     for alias, version in wanted.items():
         if current.get(alias) != version:
             registry.set_alias(alias, version)
+    memory.aliases = wanted
 
 
 def _messages(entries: list[Entry], world: World) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from trimtab.controller.codec import catch_up, draft
-from trimtab.controller.converge import World, converge
+from trimtab.controller.converge import Memory, World, converge
 from trimtab.controller.observe import Observer
 from trimtab.core.decide.decide import decide
 from trimtab.core.decide.moves import Move
@@ -47,6 +47,7 @@ class Loop:
         self._world = world
         self._status = Status()
         self._entries: list[Entry] = []
+        self._memory = Memory()
 
     @property
     def status(self) -> Status:
@@ -73,7 +74,7 @@ class Loop:
             return Tick(now, status, snapshot, conflict=True)
         self._status = catch_up(status, entries)
         self._entries.extend(entries)
-        done = converge(self.policy, self._status, self._entries, self._world)
+        done = converge(self.policy, self._status, self._entries, self._world, self._memory)
         self._forget()
         return Tick(now, self._status, snapshot, tuple(entries), tuple(done.problems))
 

@@ -105,6 +105,11 @@ def history(desk: Desk, limit: int | None = None) -> tuple[HistoryLine, ...]:
     return tuple(_line(entry) for entry in (entries if limit is None else entries[-limit:]))
 
 
+def verify(desk: Desk) -> int | None:
+    """The first decision whose hash does not fit what stands in the journal; None when the chain holds."""
+    return desk.journal.verify()
+
+
 def why(desk: Desk, seq: int) -> tuple[Entry, ...]:
     """The decision and the chain of its causes, first cause first.
 
