@@ -46,7 +46,9 @@ class World:
 
 
 ALIAS_LOOKS = 20
-"""Aliases that were found right are compared with the registry again after so many ticks: somebody may have moved one."""
+"""Aliases that were found right are compared with the registry again after so many ticks: somebody may have moved
+one.
+"""
 
 
 @dataclass(slots=True)
