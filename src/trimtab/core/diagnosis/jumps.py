@@ -7,17 +7,21 @@ sound blocks, in units of how far the baseline's blocks (and the sound live ones
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trimtab.core.diagnosis.signals import Flags, Signal, Traffic, Values, runs
+from trimtab.core.drift.figures import moments
 from trimtab.core.profiles import Baseline
+from trimtab.core.profiles.blocks import BlockTable
 from trimtab.core.profiles.layout import FeatureKind, Role
 from trimtab.core.profiles.profile import INFINITE, SQUARES, SUM
 
+GAP = 14
+"""Blocks between the baseline and the first live one, beyond which a season may lie between them."""
 RECENT = 7
 """Sound blocks that stand for 'just before'."""
 FACTORS = (100.0, 1000.0, 12.0, 60.0, 24.0, 3600.0, 365.25, 1.609344, 2.54, 0.45359237, 0.3048, 10.0)
@@ -26,17 +30,25 @@ inverses.
 """
 LIMIT = 2.0
 """Times the largest usual step. In a clean year of real flights and weather no two days in a row reached 1.1."""
+APART_LIMIT = 1.2
+"""The same where a block has no value in common with the blocks before."""
 OFFSETS = ((9 / 5, 32.0), (5 / 9, -160 / 9), (1.0, 273.15), (1.0, -273.15), (5 / 9, 255.372), (9 / 5, -459.67))
 """Celsius, Fahrenheit, Kelvin as (scale, offset)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Levels:
-    """Mean and deviation of each block."""
+    """Of each block."""
 
     mean: Values
     deviation: Values
     count: Values
+    low: Values
+    high: Values
+
+    def at(self, i: int) -> tuple[float, float, float, float]:
+        """Mean, deviation, low, high of block i."""
+        return float(self.mean[i]), float(self.deviation[i]), float(self.low[i]), float(self.high[i])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,113 +65,164 @@ class _Jump:
     """(N,) size of the step, in usual steps."""
     usual: float
     """The largest step of the baseline's blocks."""
+    why: tuple[str | None, ...] = ()
+    """(N,) the change that explains the block."""
+
+
+Explain = Callable[[float, float, float, float, float], str | None]
+"""(mean, deviation, mean before, deviation before, usual step) to the change that explains it, or None."""
 
 
 def jump_signals(baseline: Baseline, traffic: Traffic) -> list[Signal]:
-    """Signals ``SwappedColumns``, ``UnitChange`` and ``OutOfRange``, each strong in at least one block."""
-    jumped: dict[int, _Jump] = {}
-    for at, feature in enumerate(baseline.layout.features):
-        if feature.role is Role.INPUT and feature.kind is FeatureKind.NUMBER and _varies(baseline, at):
-            found = _jumps(baseline, traffic, at)
-            if found.strong.any():
-                jumped[at] = found
+    """Signals ``SwappedColumns``, ``UnitChange`` and ``OutOfRange``, each strong in at least one block.
+
+    A level that jumps to the other's, and the other to its: swapped. Otherwise a jump counts only where a known
+    change of unit or a value
+    far out of range explains it; any other new level is taken as the new normal, which is for the drift check to judge.
+    """
+    numbers = [
+        at
+        for at, feature in enumerate(baseline.layout.features)
+        if feature.role is Role.INPUT and feature.kind is FeatureKind.NUMBER and _varies(baseline, at)
+    ]
+    jumped = {at: jump for at in numbers if (jump := _jumps(baseline, traffic, at, None)).strong.any()}
     out = _swapped(baseline, traffic, jumped)
     taken = {at for signal in out for at in signal.features}
-    for at, jump in jumped.items():
+    for at in jumped:
         if at in taken:
             continue
-        strong, sound, size = jump.strong, jump.sound, jump.size
-        factor = _unit(baseline, traffic, at, jump)
-        if factor is not None:
-            out.append(
-                Signal("UnitChange", (at,), strong, sound, size, LIMIT, f"jump of the level ({factor}), in usual steps")
-            )
-        else:
-            far = strong & _far_out(baseline, traffic, at)
-            if far.any():
-                out.append(Signal("OutOfRange", (at,), far, sound, size, LIMIT, "jump of the level, in usual steps"))
+        jump = _jumps(baseline, traffic, at, _explanation(baseline, at))
+        units, ranges = _by_run(jump)
+        for code, flags in (("OutOfRange", ranges), ("UnitChange", units)):
+            if flags.any():
+                told = [why for why, each in zip(jump.why, flags, strict=True) if each and why]
+                why = max(set(told), key=told.count)
+                what = f"jump of the level ({why}), in usual steps"
+                out.append(Signal(code, (at,), flags, jump.sound, jump.size, LIMIT, what))
     return out
+
+
+def _by_run(jump: _Jump) -> tuple[Flags, Flags]:
+    """Blocks in runs that a change of unit explains, and in runs that only their range explains (the first block is
+    often a mixture).
+    """
+    units, ranges = np.zeros_like(jump.strong), np.zeros_like(jump.strong)
+    start = 0
+    for end in range(len(jump.strong) + 1):
+        if end == len(jump.strong) or not jump.strong[end]:
+            run = jump.why[start:end]
+            target = units if any(why != _RANGE for why in run) else ranges
+            target[start:end] = True
+            start = end + 1
+    return units, ranges
 
 
 def _varies(baseline: Baseline, at: int) -> bool:
     return bool(baseline.total.high[at] > baseline.total.low[at])
 
 
-def _levels(baseline: Baseline, counts: NDArray[np.int64] | NDArray[np.int32], stats: Values, at: int) -> _Levels:
+def _levels(source: Traffic | BlockTable, baseline: Baseline, at: int) -> _Levels:
+    counts, stats = source.counts, source.stats
     part, feature = baseline.layout.part(at), baseline.layout.features[at]
     count = counts[:, part][:, :-1].sum(axis=1) - stats[:, at, INFINITE]
     safe = np.maximum(count, 1.0)
     mean = stats[:, at, SUM] / safe
     deviation = np.sqrt(np.maximum(stats[:, at, SQUARES] / safe - mean**2, 0.0))
-    return _Levels(feature.centre + mean, deviation, count.astype(np.float64))
+    return _Levels(feature.centre + mean, deviation, count.astype(np.float64), source.low[:, at], source.high[:, at])
 
 
-def _jumps(baseline: Baseline, traffic: Traffic, at: int) -> _Jump:
+def _jumps(baseline: Baseline, traffic: Traffic, at: int, explain: Explain | None) -> _Jump:
     """Strong needs two blocks in a row: one stormy day is a jump, too."""
     feature, table = baseline.layout.features[at], baseline.blocks
-    past = _levels(baseline, table.counts, table.stats, at)
-    kept = past.count >= 20
-    means, deviations = past.mean[kept].tolist(), past.deviation[kept].tolist()
-    if means:
-        steps = [abs(means[i] - median(means[max(0, i - RECENT) : i])) for i in range(1, len(means))]
-        usual = max([*steps, 0.25 * feature.spread])
-    else:
-        whole = _levels(baseline, baseline.total.counts[None, :], baseline.total.stats[None, :], at)
-        means, deviations, usual = whole.mean.tolist(), whole.deviation.tolist(), 2 * feature.spread
-    recent, recent_dev = means[-RECENT:], deviations[-RECENT:]
-    live = _levels(baseline, traffic.counts, traffic.stats, at)
+    past = _levels(table, baseline, at)
+    kept = np.flatnonzero(past.count >= 20)
+    means = past.mean[kept].tolist()
+    steps = [abs(means[i] - median(means[max(0, i - RECENT) : i])) for i in range(1, len(means))]
+    usual = max([*steps, (0.25 if steps else 2.0) * feature.spread])
+    live = _levels(traffic, baseline, at)
     usable = traffic.whole & (live.count >= 20)
-    every = np.concatenate([recent, live.mean[usable]])
-    if every.max() - every.min() <= LIMIT * usual:  # no two levels are that far apart
-        none = np.zeros(len(usable), dtype=np.bool_)
-        return _Jump(none, usable, np.zeros((len(usable), 2)), np.zeros(len(usable)), usual)
-    return _walk(live, usable, recent, recent_dev, usual)
+    if not len(table):
+        total = baseline.total
+        mean, deviation = moments(baseline.layout, total, at)
+        recent = [(mean, deviation, float(total.low[at]), float(total.high[at]))]
+    elif traffic.first_s - float(table.starts[-1]) > GAP * baseline.block_s:
+        recent = []  # the season moved on unseen; the first live blocks show where to
+    else:
+        recent = [past.at(int(i)) for i in kept[-RECENT:]]
+    return _walk(live, usable, recent, usual, explain)
 
 
-def _walk(live: _Levels, usable: Flags, recent: list[float], recent_dev: list[float], usual: float) -> _Jump:
-    """Block by block, the last sound ones moving along."""
-    now, now_dev = live.mean.tolist(), live.deviation.tolist()
-    far, sound = np.zeros(len(now), dtype=np.bool_), np.zeros(len(now), dtype=np.bool_)
-    before, step = np.zeros((len(now), 2)), np.zeros(len(now))
-    for i in range(len(now)):
-        level = median(recent)
-        before[i] = level, median(recent_dev)
+def _walk(
+    live: _Levels,
+    usable: Flags,
+    recent: list[tuple[float, float, float, float]],
+    usual: float,
+    explain: Explain | None,
+) -> _Jump:
+    """Block by block, the last sound ones moving along.
+
+    Far: the mean moved by more than any usual step (and is not where it once was while live), or the whole block
+    lies outside of the
+    values of the last sound blocks (but for the most extreme of those: a fault may have begun within it).
+    """
+    size = len(usable)
+    far, sound = np.zeros(size, dtype=np.bool_), np.zeros(size, dtype=np.bool_)
+    before, step = np.zeros((size, 2)), np.zeros(size)
+    why: list[str | None] = [None] * size
+    visited: list[float] = []
+    for i in range(size):
+        if recent:
+            before[i] = median(each[0] for each in recent), median(each[1] for each in recent)
         if not usable[i]:
             continue
-        step[i] = abs(now[i] - level) / usual
-        far[i] = step[i] > LIMIT
-        sound[i] = step[i] <= LIMIT / 2
+        mean, deviation, low, high = now = live.at(i)
+        if len(recent) >= 3 or (recent and not visited):
+            step[i] = abs(mean - before[i, 0]) / usual
+            apart = step[i] > APART_LIMIT and _apart(low, high, recent, 0.25 * float(before[i, 1]))
+            nearest = min((abs(mean - each) / usual for each in visited[-90:]), default=np.inf)
+            if (apart and nearest > 0.25) or (step[i] > LIMIT and nearest > LIMIT / 2):
+                was, was_dev = before[i].tolist()
+                why[i] = explain(mean, deviation, was, was_dev, usual) if explain else "jump"
+            far[i] = why[i] is not None
+            sound[i] = step[i] <= LIMIT / 2
+            step[i] = max(step[i], 1.01 * LIMIT) if far[i] else step[i]
         if not far[i]:
-            recent, recent_dev = [*recent, now[i]][-RECENT:], [*recent_dev, now_dev[i]][-RECENT:]
-    return _Jump(runs(far, 2), sound, before, step, usual)
+            recent = [*recent, now][-RECENT:]
+            visited.append(mean)
+    return _Jump(runs(far, 2), sound, before, step, usual, tuple(why))
 
 
-def _unit(baseline: Baseline, traffic: Traffic, at: int, jump: _Jump) -> str | None:
-    """The known change of unit that explains the jumped blocks: undone, their level and deviation are those of just
-    before.
+def _apart(low: float, high: float, recent: list[tuple[float, float, float, float]], gap: float) -> bool:
+    lows, highs = sorted(each[2] for each in recent), sorted(each[3] for each in recent)
+    second = min(1, len(recent) - 1)
+    return low > highs[-1 - second] + gap or high < lows[second] - gap
+
+
+_RANGE = "far out of range"
+
+
+def _explanation(baseline: Baseline, at: int) -> Explain:
+    """A known change of unit that, undone, gives the level and deviation of just before; or far outside of the
+    reference's range.
     """
-    live = _levels(baseline, traffic.counts, traffic.stats, at)
-    mean, deviation = float(np.median(live.mean[jump.strong])), float(np.median(live.deviation[jump.strong]))
-    was, was_dev = (float(each) for each in np.median(jump.before[jump.strong], axis=0))
-    width_was = max(was_dev, 0.25 * baseline.layout.features[at].spread)
+    bottom, top = float(baseline.total.low[at]), float(baseline.total.high[at])
+    quarter = 0.25 * baseline.layout.features[at].spread
     changes = [(f, 0.0) for factor in FACTORS for f in (factor, 1 / factor)] + list(OFFSETS)
-    best, name = 1.0, None
-    for factor, offset in changes:
-        level = abs((mean - offset) / factor - was) / max(width_was, jump.usual)
-        width = abs(np.log(max(deviation / factor, 1e-300) / width_was)) / np.log(2.5)
-        fit = max(level, width)
-        if fit < best:
-            best, name = fit, f"x {factor:g}" + (f" {offset:+g}" if offset else "")
-    return name
 
+    def explain(mean: float, deviation: float, was: float, was_dev: float, usual: float) -> str | None:
+        width_was = max(was_dev, quarter)
+        best, name = 1.0, None
+        for factor, offset in changes:
+            level = abs((mean - offset) / factor - was) / max(width_was, usual)
+            width = abs(float(np.log(max(deviation / factor, 1e-300) / width_was))) / 0.916
+            fit = max(level, width)
+            if fit < best:
+                best, name = fit, f"x {factor:g}" + (f" {offset:+g}" if offset else "")
+        if name is None and not bottom - (top - bottom) <= mean <= top + (top - bottom):
+            return _RANGE
+        return name
 
-def _far_out(baseline: Baseline, traffic: Traffic, at: int) -> Flags:
-    """Blocks whose mean lies outside of the reference's range by more than the range itself."""
-    low, high = float(baseline.total.low[at]), float(baseline.total.high[at])
-    live = _levels(baseline, traffic.counts, traffic.stats, at)
-    reach = high - low
-    found: Flags = (live.mean > high + reach) | (live.mean < low - reach)
-    return found
+    return explain
 
 
 def _swapped(baseline: Baseline, traffic: Traffic, jumped: dict[int, _Jump]) -> list[Signal]:
@@ -181,7 +244,7 @@ def _swapped(baseline: Baseline, traffic: Traffic, jumped: dict[int, _Jump]) -> 
 
 def _like(baseline: Baseline, traffic: Traffic, at: int, other: _Jump, blocks: Flags) -> bool:
     """Feature ``at`` in these blocks has the level and deviation that the other feature had before."""
-    live = _levels(baseline, traffic.counts, traffic.stats, at)
+    live = _levels(traffic, baseline, at)
     mean, deviation = float(np.median(live.mean[blocks])), float(np.median(live.deviation[blocks]))
     was, was_dev = (float(each) for each in np.median(other.before[blocks], axis=0))
     return abs(mean - was) <= max(was_dev, other.usual) and 0.4 <= deviation / max(was_dev, 1e-300) <= 2.5

@@ -63,6 +63,8 @@ class Traffic:
     """(N,) blocks that are over and have enough rows: their ranges and levels can be compared with the baseline's."""
     enough: Flags
     """(N,) blocks with enough rows for shares."""
+    first_s: float
+    """Event time of the first block's start."""
 
 
 def traffic_of(blocks: Sequence[Block], rows_min: int, now_s: float) -> Traffic:
@@ -79,6 +81,7 @@ def traffic_of(blocks: Sequence[Block], rows_min: int, now_s: float) -> Traffic:
         np.stack([block.profile.high for block in blocks]),
         over & enough & (rows >= 0.5 * typical),
         enough,
+        blocks[0].start_s,
     )
 
 
