@@ -13,8 +13,8 @@ import pytest
 
 from tests.adapters.packages import make_package
 from tests.adapters.web import Receiver
+from trimtab.adapters.atomic import write_aside
 from trimtab.adapters.files import DirectoryTarget, ParquetLogReader
-from trimtab.adapters.files.atomic import write_aside
 from trimtab.core.domain.errors import ExternalError, IntegrityError
 from trimtab.core.domain.routes import Routes, Share
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from trimtab.adapters.files.atomic import write_aside
+from trimtab.adapters.atomic import write_aside
 from trimtab.core.domain.errors import UserError
 
 _IGNORED = "/config.local\n/tmp\n/cache\n"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from trimtab.adapters.files.atomic import write_aside
+from trimtab.adapters.atomic import write_aside
 from trimtab.core.domain.errors import DataError, IntegrityError, NotFoundError
 
 _FICLONE = 0x40049409

@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trimtab.adapters.files.atomic import write_aside
+from trimtab.adapters.atomic import write_aside
 from trimtab.core.domain.errors import DataError
 
 if TYPE_CHECKING:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import socket
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -54,6 +52,8 @@ def ask_servers(folder: Path, timeout_s: float) -> list[ServerReport]:
             processes.setdefault(card.url, set()).add(card.pid)
     if not processes:
         return []
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(min(len(processes), _AT_ONCE)) as pool:
         found = pool.map(lambda item: _ask_all(item[0], item[1], timeout_s), sorted(processes.items()))
         return [report for reports in found for report in reports]
@@ -103,6 +103,8 @@ def _alive(pid: int) -> bool:
 
 def _ask(url: str, timeout_s: float) -> tuple[int | None, ServerReport]:
     """Which process answered, and what."""
+    import http.client  # here, since it costs every command that only reads the routes
+
     unready = None, ServerReport(url=url, ready=False, generation=None)
     parts = urlsplit(url)
     # http.client, since urllib would send a local request through the proxy of the environment.

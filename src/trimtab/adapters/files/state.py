@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from trimtab.adapters.files.atomic import write_aside
+from trimtab.adapters.atomic import write_aside
 from trimtab.core.domain.errors import ExternalError
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from trimtab.adapters.files.atomic import copy_aside, settle, sync, write_aside
+from trimtab.adapters.atomic import copy_aside, settle, sync, write_aside
 from trimtab.adapters.files.servers import ask_servers
 from trimtab.core.domain.errors import ConflictError, ExternalError, IntegrityError, InvariantError
 from trimtab.core.domain.routes import Routes, Share

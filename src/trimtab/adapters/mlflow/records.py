@@ -9,7 +9,6 @@ import re
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from trimtab.core.domain.errors import IntegrityError, InvariantError
 from trimtab.core.domain.gate import VersionRecord
@@ -160,6 +159,8 @@ def _log_data(client: Any, run_id: str, run: RunLog) -> None:
 
 def _plain(value: Any) -> Any:
     """A numpy scalar as the number it is."""
+    import numpy as np
+
     if isinstance(value, np.generic):
         return value.item()
     raise InvariantError(f"the version's record holds a {type(value).__name__}, which JSON cannot")

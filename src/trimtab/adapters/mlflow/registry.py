@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from trimtab.adapters.files.atomic import settle
+from trimtab.adapters.atomic import settle
 from trimtab.adapters.mlflow import edge, records
 from trimtab.adapters.mlflow.model import PACKAGE, write_model
 from trimtab.core.domain.errors import ExternalError, InvariantError, NotFoundError

@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from trimtab.adapters.files.atomic import write_aside
+from trimtab.adapters.atomic import write_aside
 from trimtab.core.domain.errors import ExternalError, IntegrityError, InvariantError, NotFoundError
 from trimtab.ports import JobPhase, JobReport
 
