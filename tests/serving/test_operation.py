@@ -269,3 +269,22 @@ def test_sighup_looks_again(packages: Path, tmp_path: Path) -> None:
         server.process.send_signal(signal.SIGHUP)
         assert server.post(INFER, row())[0] == 200
         assert server.status()["generation"] == 1
+
+
+def test_a_missing_value_that_the_model_cannot_score_is_the_callers(packages: Path, tmp_path: Path) -> None:
+    """An upstream fault empties a column that was never empty in training: 400 with its name, and a row in the log."""
+    with start(tmp_path, {1: packages / "plain-1"}) as server:
+        for body in (row(0.1, None, 0.3, 0.4), row(0.1, 1e300, 0.3, 0.4)):
+            status, answer = server.post(INFER, body)
+            if status != 200:
+                assert status == 400
+                assert "'b'" in answer["error"]
+        batch = {"inputs": [{"name": "x", "shape": [2, 4], "datatype": "FP64", "data": [1, None, 3, 4, 5, 6, 7, 8]}]}
+        status, answer = server.post(INFER, batch)
+        assert status == 400
+        assert "'b' is null" in answer["error"]
+        eventually(lambda: server.status()["log"]["waiting"] == 0)
+        logged = server.predictions().to_pylist()
+        assert [r["x.b"] for r in logged[:1]] == [None]
+        assert logged[0]["error"] is not None
+        assert logged[0]["y.prediction"] is None

@@ -47,12 +47,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """0 after a clean end, 2 for the caller's mistakes, 1 for the machine's."""
     logging.basicConfig(format=LOG_FORMAT, level=logging.INFO, stream=sys.stderr)
     try:
-        run_server(arguments(argv))
+        settings = arguments(argv)
+        run_server(settings)
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return 2
     except OSError as error:
-        sys.stderr.write(f"cannot listen: {error.strerror or error}\n")
+        sys.stderr.write(f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}\n")
         return 1
     return 0
 

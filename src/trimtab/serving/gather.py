@@ -17,7 +17,7 @@ from trimtab.serving.deployment import Deployment, Slot
 from trimtab.serving.inputs import Inputs
 from trimtab.serving.runtimes.base import Columns
 from trimtab.serving.runtimes.loading import output_row
-from trimtab.serving.scoring import RowJob, Scorer
+from trimtab.serving.scoring import RowJob, Scorer, is_nan
 
 ROWS_MAX = 256
 
@@ -70,6 +70,9 @@ class Gatherer:
             if outputs is not None:
                 for index, one in enumerate(group):
                     prediction, scores = output_row(outputs, index)
+                    if is_nan(prediction, scores):
+                        self._score([one])
+                        continue
                     self._scorer.finish(one.job, prediction, scores)
                     _resolve(one, (slot, one.job.prediction_id, prediction, scores))
                 return

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from trimtab.core.domain.errors import DataError, ExternalError, TrimtabError
+from trimtab.core.domain.errors import DataError, ExternalError
 from trimtab.serving.deployment import Deployment, Slot
 from trimtab.serving.http import RequestError
 from trimtab.serving.ids import IdSource
@@ -19,6 +19,8 @@ from trimtab.serving.log import LogWriter
 from trimtab.serving.metrics import Metrics
 from trimtab.serving.records import BlockRecord, RowRecord
 from trimtab.serving.shadow import ShadowJob, ShadowQueue
+
+NAN = "the model's answer is not a number"
 
 Columns = dict[str, npt.NDArray[np.generic]]
 
@@ -122,15 +124,19 @@ class Scorer:
         Raises:
             RequestError: the model failed on it.
         """
-        slot = job.slot
         try:
-            prediction, scores = slot.model.predict_row(job.values)
+            prediction, scores = job.slot.model.predict_row(job.values)
         except (ExternalError, DataError) as error:
-            self._log.add(self._record(job, str(error), _ms(job.started), None, None))
-            slot.counters.failed()
-            raise _blame(slot, columns_of(job.inputs, slot.signature), error) from error
+            raise self._failed_row(job, str(error)) from error
+        if is_nan(prediction, scores):
+            raise self._failed_row(job, NAN)
         self.finish(job, prediction, scores)
-        return slot, job.prediction_id, prediction, scores
+        return job.slot, job.prediction_id, prediction, scores
+
+    def _failed_row(self, job: RowJob, reason: str) -> RequestError:
+        self._log.add(self._record(job, reason, _ms(job.started), None, None))
+        job.slot.counters.failed()
+        return _blame(job.slot, columns_of(job.inputs, job.slot.signature), reason)
 
     def finish(self, job: RowJob, prediction: Any, scores: tuple[float, ...] | None) -> None:
         """Record a scored row and queue it for the shadow."""
@@ -191,6 +197,9 @@ class Scorer:
                 part.prediction, part.scores = part.slot.model.predict(part.columns)
             except (ExternalError, DataError) as error:
                 part.error = str(error)
+            else:
+                bad = _any_nan(part.prediction) or (part.scores is not None and _any_nan(part.scores))
+                part.error = NAN if bad else None
         if not any(part.error for part in scored.parts):
             _join(scored)
         return scored
@@ -214,7 +223,7 @@ class Scorer:
             else:
                 part.slot.counters.answered(seconds, len(scored.ids) if part.index is None else len(part.index))
         if failed is not None:
-            raise _blame(failed.slot, failed.columns, ExternalError(failed.error or ""))
+            raise _blame(failed.slot, failed.columns, failed.error or "")
         if scored.deployment.shadow:
             job = ShadowJob(
                 scored.deployment,
@@ -226,6 +235,15 @@ class Scorer:
                 scored.versions,
             )
             self._shadow.add(job)
+
+
+def is_nan(prediction: Any, scores: Sequence[float] | None) -> bool:
+    """Whether the model answered a row with NaN: no answer, whatever its caller makes of it."""
+    return bool(prediction != prediction or (scores is not None and scores[0] != scores[0]))
+
+
+def _any_nan(values: npt.NDArray[Any]) -> bool:
+    return values.dtype.kind == "f" and bool(np.isnan(values).any())
 
 
 def _ms(started: float) -> float:
@@ -286,8 +304,8 @@ def _block(scored: Scored, part: Part, error: str | None, seconds: float) -> Blo
     )
 
 
-def _blame(slot: Slot, columns: Columns, error: TrimtabError) -> RequestError:
+def _blame(slot: Slot, columns: Columns, failure: str) -> RequestError:
     reason = unusual(columns, slot.signature)
     if reason is not None:
         return ModelFailedError(400, f"version {slot.version} cannot score this: {reason}")
-    return ModelFailedError(500, f"version {slot.version} failed: {error}")
+    return ModelFailedError(500, f"version {slot.version} failed: {failure}")
