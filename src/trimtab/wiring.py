@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trimtab.core.decide.policy import Mode, Policy, RetrainPolicy
+from trimtab.core.decide.policy import ERROR_CAP, Mode, Policy, RetrainPolicy
 from trimtab.core.domain.verdict import Severity
 from trimtab.core.rollout.plan import Guardrails, RolloutPlan
 from trimtab.ports import Clock, DataStore, Jobs, Journal, LogReader, Notifier, Registry, Target
@@ -70,7 +70,7 @@ def policy_of(project: Project) -> Policy:
         requests_min=rollout.requests_min,
         labels_min=rollout.labels_min,
         alpha=rollout.alpha,
-        margin=rollout.margin,
+        margin=rollout.margin if project.task == "classification" else rollout.margin / ERROR_CAP,
         longest_s=rollout.longest,
         on_longest=rollout.on_longest,
         guardrails=guardrails,
@@ -135,7 +135,7 @@ class Workspace:
     def journal(self) -> Journal:
         from trimtab.adapters.sql import SqlJournal
 
-        return SqlJournal(f"sqlite:///{self.state / 'journal.db'}")
+        return SqlJournal(self.state / "journal.db")
 
     @cached_property
     def registry(self) -> Registry:

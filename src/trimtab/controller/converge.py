@@ -16,7 +16,7 @@ from trimtab.controller.codec import decode
 from trimtab.core.decide.actions import Alert
 from trimtab.core.decide.policy import Policy
 from trimtab.core.decide.status import Status, Training, routes_of
-from trimtab.core.domain.errors import ConflictError, ExternalError
+from trimtab.core.domain.errors import ConflictError, ExternalError, NotFoundError
 from trimtab.core.domain.journal import Entry
 from trimtab.core.domain.verdict import Severity
 from trimtab.ports import Jobs, Notice, Notifier, Registry, Target
@@ -69,7 +69,7 @@ class Converged:
     def attempt(self, what: str, effect: Callable[[], None]) -> bool:
         try:
             effect()
-        except (ExternalError, ConflictError) as error:
+        except (ExternalError, ConflictError, NotFoundError) as error:
             self.problems.append(f"{what}: {error}")
             return False
         return True

@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trimtab.core.decide.policy import ERROR_CAP
 from trimtab.core.profiles.baseline import Baseline
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 SCORE = "y.score."
-ERROR_CAP = 5.0
-"""Regression: an error of so many times the champion's mean absolute error counts as 1, larger ones too: the tests of a
-rollout need bounded losses."""
 
 
 @dataclass(frozen=True, slots=True)

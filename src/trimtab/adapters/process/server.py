@@ -21,6 +21,8 @@ from trimtab.core.domain.errors import ExternalError
 
 _END_S = 30.0
 _LOOK_S = 0.05
+_RESTART_S = 0.1
+_RESTART_S_MAX = 30.0
 
 
 @dataclass(slots=True)
@@ -40,6 +42,8 @@ class ServerProcess:
     """Where its output goes; None: where ours goes."""
     restarts: int = 0
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    _not_before: float = 0.0
+    """By the monotonic clock: a server that dies at once is not started again at once."""
     _found: int | None = None
     """Process id of a server that an earlier controller started."""
 
@@ -70,7 +74,10 @@ class ServerProcess:
         if self._process is not None:
             if self._process.poll() is None:
                 return
+            if time.monotonic() < self._not_before:
+                return
             self.restarts += 1
+            self._not_before = time.monotonic() + min(_RESTART_S * 2**self.restarts, _RESTART_S_MAX)
         self.deployment.mkdir(parents=True, exist_ok=True)
         self.logs.mkdir(parents=True, exist_ok=True)
         try:
