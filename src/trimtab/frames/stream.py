@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from trimtab.core.domain.errors import DataError
-from trimtab.core.profiles.columns import Column
+from trimtab.core.profiles.columns import Categorical, Column
 from trimtab.frames.convert import arrow_table, column_of, columns_of, missing_text
 
 if TYPE_CHECKING:
@@ -122,3 +124,29 @@ def _convert(path: Path, batch: pa.RecordBatch, schema: Mapping[str, str] | None
         }
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
+
+
+def read(source: Any, columns: Sequence[str] | Mapping[str, str] | None = None) -> dict[str, Column]:
+    """The whole source at once, as core columns: for references, whose order statistics need every row."""
+    parts = list(batches(source, columns))
+    if not parts:
+        return {}
+    return {name: _joined(name, [part[name] for part in parts]) for name in parts[0]}
+
+
+def _joined(name: str, parts: list[Column]) -> Column:
+    if len(parts) == 1:
+        return parts[0]
+    texts = [part for part in parts if isinstance(part, Categorical)]
+    if not texts:
+        return np.concatenate([part for part in parts if not isinstance(part, Categorical)])
+    if len(texts) < len(parts):
+        raise DataError(
+            f"column '{name}' is text in one part of the data and a number in another; name its type in a schema"
+        )
+    index: dict[str, int] = {}
+    codes = []
+    for part in texts:
+        table = np.array([index.setdefault(level, len(index)) for level in part.levels] + [-1], dtype=np.int32)
+        codes.append(table[part.codes])
+    return Categorical(np.concatenate(codes), tuple(index))

@@ -1,0 +1,129 @@
+"""For notebooks and scripts: is this table different, and what is wrong with it?
+
+``trimtab.drift`` and ``trimtab.diagnose`` are these functions; the loop uses the same core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from trimtab.core.domain.errors import DataError
+
+if TYPE_CHECKING:
+    from trimtab.core.diagnosis import Assessment
+    from trimtab.core.drift import DriftResult
+    from trimtab.core.profiles import Column, Numbers
+
+__all__ = ["diagnose", "drift"]
+
+DAY_S = 86400.0
+
+
+def drift(
+    reference: Any,
+    current: Any,
+    alpha: float = 0.01,
+    time: str | None = None,
+    ignore: Sequence[str] = (),
+) -> DriftResult:
+    """Does ``current`` differ from ``reference``?
+
+    Args:
+        reference: what stands for normal: a pandas or polars frame, an Arrow table, a mapping of arrays, or the
+        path of a Parquet or CSV
+            file. Read whole.
+        current: the rows to check, likewise, or an iterator of tables. Streamed: any number of rows.
+        alpha: probability of a false alarm of this whole check, all columns accounted for.
+        time: column of event times. With at least 20 days (or windows as long as ``current``) of reference, the
+        alarm is calibrated on how
+            the reference differs from itself over time; without it, rows are taken as exchangeable.
+        ignore: columns that take no part.
+
+    Returns:
+        ``.drifted``, ``.features[name]`` with method, statistic, threshold, p, severity and direction; see
+        ``DriftResult``.
+
+    Raises:
+        DataError: a file cannot be read, or a column of the reference is not in ``current``.
+
+    Example:
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(1)
+        >>> result = drift({"x": rng.normal(size=5000)}, {"x": rng.normal(0.5, 1, size=500)})
+        >>> result.drifted, result.features["x"].direction
+        (True, 'higher')
+    """
+    import numpy as np
+
+    from trimtab.core.drift import check
+    from trimtab.core.profiles import Baseline, Categorical
+    from trimtab.frames import batches, read
+
+    columns = {name: column for name, column in read(reference).items() if name not in ignore}
+    times = _taken(columns, time) if time else None
+    span = float(times.max() - times.min()) if times is not None and times.size else 0.0
+    block_s = max(DAY_S, span / 400)
+    baseline = Baseline.fit(columns, time=times, block_s=block_s)
+    wanted = {name: "category" if isinstance(column, Categorical) else "number" for name, column in columns.items()}
+    if time:
+        wanted[time] = "number"
+    total, first, last = baseline.empty(), np.inf, -np.inf
+    for batch in batches(current, wanted):
+        if time:
+            now = _taken(batch, time)
+            first, last = min(first, float(now.min(initial=np.inf))), max(last, float(now.max(initial=-np.inf)))
+        total = total + baseline.profile(batch)
+    window = max(last - first, block_s) if time and total.rows else None
+    return check(baseline, total, alpha, span_s=window)
+
+
+def _taken(columns: dict[str, Column], name: str) -> Numbers:
+    """Remove the time column and return it."""
+    from trimtab.core.profiles import Categorical
+    from trimtab.frames.convert import missing_text
+
+    if name not in columns:
+        raise DataError(missing_text(name, list(columns)))
+    column = columns.pop(name)
+    if isinstance(column, Categorical):
+        raise DataError(f"column '{name}' must hold times or numbers, found text such as '{column.levels[:1]}'")
+    return column
+
+
+def diagnose(
+    reference: Any,
+    current: Any,
+    target: str,
+    time: str,
+    *,
+    ignore: Sequence[str] = (),
+    model: Any = None,
+    alpha: float = 0.01,
+    blocks: int = 40,
+) -> Assessment:
+    """What is wrong with ``current``, since when, and what to do: see ``trimtab.core.diagnosis.assess``.
+
+    Args:
+        reference: what the model was trained on, with its labels; a frame or the path of a file.
+        current: all rows since then; the target is missing where it is not known yet.
+        target: column of the label. At most 20 distinct values, or text: classes; else a number.
+        time: column of event times.
+        ignore: columns that are never features.
+        model: anything with ``predict_proba(frame)`` (or ``predict`` for a number) that takes a pandas frame of the
+        features; its losses on
+            the newest fifth of the reference are taken as out of sample. None: a gradient boosting is fitted on the
+            oldest four fifths.
+        alpha: see ``AssessSettings``.
+        blocks: number of equally long blocks that ``current`` is cut into; the reference is cut to the same length.
+
+    Raises:
+        DataError: a column that is not there, times that are missing, a reference without labels of two classes.
+    """
+    from trimtab.core.diagnosis import AssessSettings, assess
+    from trimtab.offline import OfflineModel, blocks_of
+
+    fitted = OfflineModel.fit(reference, target, time, tuple(ignore), model)
+    baseline, block_s = fitted.baseline(current, blocks)
+    settings = AssessSettings(alpha=alpha, block_s=block_s, horizon_blocks=blocks)
+    return assess(baseline, blocks_of(fitted, baseline, current, block_s), settings)

@@ -1,0 +1,185 @@
+"""Diagnosis of two tables: a model, a baseline and blocks, as the loop would have made them from traffic."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trimtab.core.diagnosis import Block
+from trimtab.core.domain.errors import DataError
+from trimtab.core.profiles import Baseline, Categorical, Column, Evaluation, Numbers, rows_of, take_rows
+from trimtab.frames import read
+from trimtab.frames.convert import missing_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CLASSES_MAX = 20
+"""Distinct values of a number up to which a target is a class."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OfflineModel:
+    """The reference in order of time, and a model that did not see its newest fifth."""
+
+    features: dict[str, Column]
+    times: Numbers
+    labels: Numbers
+    classes: tuple[str, ...]
+    """Empty for a number."""
+    fitted: Any
+    target: str
+    time: str
+
+    @classmethod
+    def fit(cls, reference: Any, target: str, time: str, ignore: tuple[str, ...], model: Any) -> OfflineModel:
+        """Raises DataError for missing columns, missing times, or a target of a single value."""
+        columns = dict(read(reference))
+        times = _numbers(columns, time)
+        order = np.argsort(times, kind="stable")
+        columns = take_rows(columns, order)
+        label = _pop(columns, target)
+        classes = _classes(label, target)
+        labels = encode(label, classes)
+        features = {name: column for name, column in columns.items() if name not in (*ignore, time)}
+        if not features:
+            raise DataError("no feature is left besides target, time and ignored columns")
+        offline = cls(features, times[order], labels, classes, model, target, time)
+        return (
+            offline
+            if model is not None
+            else cls(features, times[order], labels, classes, offline.trained(), target, time)
+        )
+
+    @property
+    def cut(self) -> int:
+        """First row of the newest fifth."""
+        return int(0.8 * len(self.times))
+
+    def trained(self) -> Any:
+        """A gradient boosting on the oldest four fifths."""
+        from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+        kind = HistGradientBoostingClassifier if self.classes else HistGradientBoostingRegressor
+        known = np.isfinite(self.labels[: self.cut])
+        rows = np.flatnonzero(known)
+        estimator = kind(categorical_features="from_dtype", random_state=0)
+        with _calm(len(rows)):
+            return estimator.fit(self.frame(take_rows(self.features, rows)), self.labels[rows])
+
+    def frame(self, columns: dict[str, Column]) -> pd.DataFrame:
+        """The features as the model takes them; levels that training did not have are missing."""
+        import pandas as pd
+
+        out: dict[str, Any] = {}
+        for name, trained in self.features.items():
+            column = columns[name]
+            if isinstance(trained, Categorical) and isinstance(column, Categorical):
+                values = pd.Categorical.from_codes(column.codes, categories=pd.Index(column.levels, dtype=object))
+                out[name] = values.set_categories(list(trained.levels))
+            else:
+                out[name] = column
+        return pd.DataFrame(out)
+
+    def scores(self, columns: dict[str, Column]) -> Numbers:
+        """(n, K) class scores or (n,) values."""
+        frame = self.frame(columns)
+        with _calm(len(frame)):
+            found = self.fitted.predict_proba(frame) if self.classes else self.fitted.predict(frame)
+        return np.asarray(found, dtype=np.float64)
+
+    def baseline(self, current: Any, blocks: int) -> tuple[Baseline, float]:
+        """The baseline in blocks as long as ``current``'s, and their length in seconds."""
+        times = _numbers(dict(read(current, [self.time])), self.time)
+        if not times.size:
+            raise DataError("the current table has no rows")
+        block_s = max(float(times.max() - times.min()) / blocks, 1e-6)
+        newest = slice(self.cut, None)
+        tail = take_rows(self.features, newest)
+        evaluation = Evaluation(self.scores(tail), self.labels[newest], self.times[newest], self.classes)
+        return Baseline.fit(self.features, time=self.times, block_s=block_s, evaluation=evaluation), block_s
+
+
+def blocks_of(model: OfflineModel, baseline: Baseline, current: Any, block_s: float) -> list[Block]:
+    """``current`` in blocks of event time, scored and compared with the labels that are known."""
+    columns = dict(read(current))
+    times = _numbers(columns, model.time)
+    for name in model.features:
+        if name not in columns:
+            raise DataError(missing_text(name, list(columns)))
+    known = model.target in columns
+    labels = encode(_pop(columns, model.target), model.classes) if known else np.full(rows_of(columns), np.nan)
+    order = np.argsort(times, kind="stable")
+    times, labels = times[order], labels[order]
+    features = take_rows({name: columns[name] for name in model.features}, order)
+    scores = model.scores(features)
+    index = np.floor((times - times[0]) / block_s).astype(np.int64)
+    out = []
+    for each in np.unique(index):
+        first, end = np.searchsorted(index, [each, each + 1])
+        rows = slice(int(first), int(end))
+        start = float(times[0] + each * block_s)
+        profile = baseline.profile(take_rows(features, rows), scores[rows])
+        card = baseline.scorecard(scores[rows], labels[rows])
+        out.append(Block(start, start + block_s, profile, card if card.rows else None))
+    return out
+
+
+def _calm(rows: int) -> AbstractContextManager[object]:
+    """One thread for small tables: on a busy machine threads that wait for each other make a fit a hundred times
+    slower.
+    """
+    from threadpoolctl import threadpool_limits
+
+    limit: AbstractContextManager[object] = threadpool_limits(1 if rows < 200_000 else None, user_api="openmp")
+    return limit
+
+
+def encode(label: Column, classes: tuple[str, ...]) -> Numbers:
+    """(n,) index of the class, or the value; NaN unknown."""
+    if not classes:
+        return label if not isinstance(label, Categorical) else np.full(len(label), np.nan)
+    index = {name: float(at) for at, name in enumerate(classes)}
+    if isinstance(label, Categorical):
+        table = np.array([index.get(level, np.nan) for level in label.levels] + [np.nan])
+        found: Numbers = table[label.codes]
+        return found
+    out = np.full(len(label), np.nan)
+    for name, at in index.items():
+        out[label == float(name)] = at
+    return out
+
+
+def _classes(label: Column, target: str) -> tuple[str, ...]:
+    if isinstance(label, Categorical):
+        used = sorted({label.levels[code] for code in np.unique(label.codes) if code >= 0})
+    else:
+        values = np.unique(label[np.isfinite(label)])
+        if values.size > CLASSES_MAX:
+            return ()
+        used = [f"{value:g}" for value in values]
+    if len(used) < 2:
+        raise DataError(
+            f"target '{target}' has {'no value' if not used else f'only the value {used[0]!r}'} in the reference"
+        )
+    return tuple(used)
+
+
+def _pop(columns: dict[str, Column], name: str) -> Column:
+    if name not in columns:
+        raise DataError(missing_text(name, list(columns)))
+    return columns.pop(name)
+
+
+def _numbers(columns: dict[str, Column], name: str) -> Numbers:
+    if name not in columns:
+        raise DataError(missing_text(name, list(columns)))
+    column = columns[name]
+    if isinstance(column, Categorical):
+        raise DataError(f"column '{name}' must hold times, found text such as {column.levels[:1]}")
+    if not np.isfinite(column).all():
+        raise DataError(f"column '{name}': {int((~np.isfinite(column)).sum())} of {len(column)} times are missing")
+    return column
