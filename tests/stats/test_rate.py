@@ -67,7 +67,7 @@ def test_share_ratio_is_fair(bad: int, share: float) -> None:
     assert pmf @ values == pytest.approx(np.ones(ODDS.size), rel=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.integers(1, 12), st.integers(1, 12), st.floats(0.0, 1.0), st.floats(-1.0, 1.0), st.booleans(), st.booleans())
 def test_bets_on_two_arms_are_fair(n0: int, n1: int, p0: float, gap: float, first: bool, worse: bool) -> None:
     """Any level, any shares, the first look or a later one: the mean of the bet over the hypothesis is at most one.

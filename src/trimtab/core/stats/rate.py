@@ -59,9 +59,10 @@ def conditional_log_ratios(
     """
     widest = int(np.minimum(bad, challenger_total).max(initial=0)) + 1
     step = max(1, _LARGEST_PIECE // (odds.size * widest))
-    columns = (challenger_bad, bad, challenger_total, total)
-    starts = range(0, bad.size, step)
-    pieces = [_conditional_piece(*(column[i : i + step] for column in columns), odds) for i in starts]
+    parts = (slice(start, start + step) for start in range(0, bad.size, step))
+    pieces = [
+        _conditional_piece(challenger_bad[part], bad[part], challenger_total[part], total[part], odds) for part in parts
+    ]
     return np.concatenate(pieces) if pieces else np.empty((0, odds.size))
 
 
