@@ -30,8 +30,11 @@ class Git:
         return found.stdout.decode().strip() if found.returncode == 0 else None
 
     def is_dirty(self) -> bool:
-        """Whether the tree differs from the commit: changed, staged, removed or new files that are not ignored."""
-        return bool(self._tell("status", "--porcelain", "--untracked-files=normal", "--", "."))
+        """Whether the tree differs from the commit: changed, staged, removed or new files that are not ignored.
+
+        Pointers that a training run itself wrote (``*.dvc``) are data, not code.
+        """
+        return bool(self._tell("status", "--porcelain", "--untracked-files=all", "--", ".", ":(exclude,glob)**/*.dvc"))
 
     def diff(self) -> str:
         """What differs from the commit, as a patch that ``git apply`` takes, and the names of new files as comments.

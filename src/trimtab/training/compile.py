@@ -284,8 +284,9 @@ def _write(
     requirements: str,
 ) -> PackageResult:
     """All files of the package, sealed, and proved once by the loader that the server uses."""
-    chosen, others = parity[-1], [str(result) for result in parity[:-1]]
-    reason = f"{chosen}" + (f"; not taken: {'; '.join(others)}" if others else "")
+    chosen, others = parity[-1], [result.finding for result in parity[:-1]]
+    not_taken = f"; not taken: {'; '.join(others)}" if others else ""
+    reason = f"{chosen.finding}{not_taken}"
     runtime = RuntimeSpec(name=form.runtime, files=tuple(sorted(form.files)), reason=reason, settings=form.settings)
     at.mkdir()
     for file, content in form.files.items():
@@ -296,7 +297,7 @@ def _write(
     write_example(at, *_example(subject))
     digest = seal(at)
     load(at, digest)
-    return PackageResult(digest, form.runtime, reason, parity, subject.notes)
+    return PackageResult(digest, form.runtime, f"{chosen}{not_taken}", parity, subject.notes)
 
 
 def _example(subject: _Subject) -> tuple[list[dict[str, ClassValue | None]], list[ExampleOutput]]:

@@ -50,13 +50,17 @@ class ParityResult:
         return not self.error and self.differing == 0
 
     def __str__(self) -> str:
+        return self.finding + (f", {self.row_us:.0f} us a row" if self.row_us is not None else "")
+
+    @property
+    def finding(self) -> str:
+        """In words, without what depends on the machine: equal models get equal packages."""
         name = f"{self.runtime} ({self.form})" if self.form else self.runtime
         if self.error:
             return f"{name}: {self.error}"
         if self.differing:
             return f"{name}: {self.differing:,} of {self.rows:,} rows differ, by up to {self.largest:.3g}"
-        speed = f", {self.row_us:.0f} us a row" if self.row_us is not None else ""
-        return f"{name}: largest difference {self.largest:.2g} over {self.rows:,} rows{speed}"
+        return f"{name}: largest difference {self.largest:.2g} over {self.rows:,} rows"
 
 
 @dataclass(frozen=True, slots=True)
