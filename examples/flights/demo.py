@@ -20,6 +20,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # noqa: TID251  an example is a program of its own
 
 import prepare
+import pyarrow as pa
 import report
 import results
 import world
@@ -43,8 +44,9 @@ LOOKS_MAX = 40
 class Demo:
     """One run of the story."""
 
-    def __init__(self, root: Path, teller: Teller) -> None:
+    def __init__(self, root: Path, year: pa.Table, teller: Teller) -> None:
         self.root = root
+        self.year = year
         self.teller = teller
         self.desk: Workspace = open_workspace(root)
         self.loop: Loop = self.desk.loop()
@@ -63,43 +65,41 @@ class Demo:
         if done.returncode != 0:
             raise ExternalError(f"`trimtab train {' '.join(options)}` ended with {done.returncode}:\n{done.stderr}")
 
-    def play(self, year: object) -> None:
+    def play(self) -> None:
         """Serve, play the year, tick, and tell."""
+        requests = world.requests(self.year)
         columns = Columns(
             time="departed_at",
             target="late",
             label_time="landed_at",
             entity="tailnum",
-            inputs=tuple(n for n in world.requests(year).column_names if n not in world.NOT_INPUTS),
+            inputs=tuple(name for name in requests.column_names if name not in world.NOT_INPUTS),
         )
         with self.desk.server() as server:
             url = self._ready()
-            with Stream(world.requests(year), columns, url, self.desk.name, prefix="flight") as stream:
+            with Stream(requests, columns, url, self.desk.name, prefix="flight") as stream:
                 self.played.tally = stream.tally
-                self._year(stream)
+                self._play(stream)
         self.played.restarts = server.restarts
 
-    def _year(self, stream: Stream) -> None:
-        plan = [
+    def _play(self, stream: Stream) -> None:
+        """From checkpoint to checkpoint; what happens outside happens between them."""
+        outside = [
             (world.FAULT_FROM, self._fault_begins),
             (world.FAULT_UNTIL, self._fault_ends),
             (world.RELEASE_AT, self._release),
         ]
         self.look(world.HISTORY_UNTIL)
         with self.teller.progress(world.HISTORY_UNTIL, world.END):
-            first = world.HISTORY_UNTIL
-            for until, happens in [*plan, (world.END, None)]:
-                for now in play_steps(stream, first, until, self._pace):
-                    self._show(now)
-                    self.look(now)
-                if happens is not None:
-                    happens()
-                first = until
+            for now in play_steps(stream, world.HISTORY_UNTIL, world.END, self._pace):
+                while outside and now >= outside[0][0] and outside[0][1](now):
+                    outside.pop(0)
+                self.look(now)
 
     def _pace(self, now: float) -> float:
-        """Look every six hours while a rollout is under way, once a day otherwise."""
+        """Look every eight hours while a rollout is under way, at midnight (UTC) otherwise."""
         status = self.loop.status
-        return 6 * HOUR_S if status.rollout is not None or status.waiting is not None else DAY_S - now % DAY_S
+        return 8 * HOUR_S if status.rollout is not None or status.waiting is not None else DAY_S - now % DAY_S
 
     def look(self, now: float) -> None:
         """Tick until nothing is left to decide; training runs as a process of its own while the clock stands."""
@@ -159,23 +159,31 @@ class Demo:
 
     # --- what happens outside -----------------------------------------------------------------------------------------
 
-    def _fault_begins(self) -> None:
+    def _fault_begins(self, now: float) -> bool:
         self.teller.world(world.FAULT_FROM, f"the weather feed stops sending {world.FAULT_COLUMN}")
+        return True
 
-    def _fault_ends(self) -> None:
+    def _fault_ends(self, now: float) -> bool:
         self.teller.world(world.FAULT_UNTIL, f"the weather feed sends {world.FAULT_COLUMN} again")
+        return True
 
-    def _release(self) -> None:
+    def _release(self, now: float) -> bool:
+        """A colleague trains and releases, unless another version is on its way: then they wait. Whether they did."""
+        status = self.loop.catch_up()
+        if status.rollout is not None or status.training is not None or status.waiting is not None:
+            return False
         self.teller.world(
-            world.RELEASE_AT,
+            now,
             f"a colleague releases a version with the feature {world.NEW_FEATURE}; "
-            "its online store was never filled and answers 0",
+            f"its online store was never filled and answers {world.UNFILLED:g}",
         )
+        world.write(world.warehouse(self.year, now), self.root / "data" / "warehouse.parquet")
         self.train("--project", "release.yaml")
-        self._tell()
+        self.played.released_at = now
+        return True
 
 
-def set_up(root: Path, year: object) -> None:
+def set_up(root: Path, year: pa.Table) -> None:
     """A fresh project under ``root``.
 
     Raises:
@@ -189,7 +197,6 @@ def set_up(root: Path, year: object) -> None:
     for name in ("trimtab.yaml", "release.yaml", "estimator.py"):
         shutil.copy(HERE / name, root / name)
     world.write(world.history(year), root / "data" / "history.parquet")
-    world.write(world.warehouse(year), root / "data" / "warehouse.parquet")
 
 
 def run(root: Path, teller: Teller) -> bool:
@@ -202,10 +209,10 @@ def run(root: Path, teller: Teller) -> bool:
     year = world.read(data)
     set_up(root, year)
     teller.say("A year of flights out of New York: which will land 15 minutes late or more?", "bold")
-    demo = Demo(root, teller)
+    demo = Demo(root, year, teller)
     teller.say("trimtab train: version 1 from the first eight weeks", "dim")
     demo.train()
-    demo.play(year)
+    demo.play()
     demo.played.seconds = time.perf_counter() - started
     summary = results.summarise(demo.desk, demo.played) | {"problems": demo.problems}
     results.write(summary, root / "summary.json")

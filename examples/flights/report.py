@@ -17,14 +17,12 @@ from typing import Any
 
 BLUE, GREY, AMBER, GREEN, RED, INK = "#2364aa", "#9aa5b1", "#e9a23b", "#2e8b57", "#c0392b", "#1f2933"
 VERDICTS = {"promoted": GREEN, "aborted": RED, "under way": GREY}
-SHADES = ["#cfe1f2", "#9ecae1", "#6baed6", "#4292c6", "#2171b5", "#0b559f", "#08306b", "#7b6fb0", "#5e4fa2"]
 
 
 def report(summary: dict[str, Any]) -> str:
     """The page as HTML."""
     parts = [
-        f"<h1>A year of flights, kept on course</h1>{_lead(summary)}",
-        _tiles(summary),
+        f"<header><h1>A year of flights, kept on course</h1>{_lead(summary)}{_tiles(summary)}</header>",
         _section("Quality over the year", QUALITY_TEXT, loss_picture(summary)),
         _section("Who answered", TRAFFIC_TEXT, traffic_picture(summary)),
         _section("Rollouts", ROLLOUT_TEXT, rollout_picture(summary), _rollouts(summary)),
@@ -72,9 +70,9 @@ def loss_picture(summary: dict[str, Any]) -> str:
         _fault(low, summary)
         for rollout in summary["rollouts"]:
             if rollout["verdict"] == "promoted":
-                top.axvline(_date(rollout["ended"]), color=GREEN, lw=0.9, ls=":")
+                top.axvline(_date(rollout["ended"]), color=GREEN, lw=1.0, ls=(0, (1, 3)))
         top.set_ylabel("log loss")
-        top.legend(frameon=False, loc="upper right", fontsize=9)
+        top.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1.0, 0.98), fontsize=9)
         low.bar(starts, gain, width=6, color=[GREEN if g >= 0 else RED for g in gain], align="edge")
         low.axhline(0, color=INK, lw=0.6)
         low.set_ylabel("gain")
@@ -94,7 +92,7 @@ def traffic_picture(summary: dict[str, Any]) -> str:
         [100 * day["answered"].get(name, 0) / total for day, total in zip(days, totals, strict=True)] for name in names
     ]
     bad = summary["bad_version"]["version"] if summary["bad_version"] else None
-    colours = [RED if int(name) == bad else SHADES[i % len(SHADES)] for i, name in enumerate(names)]
+    colours = [RED if int(name) == bad else _blue((i + 1) / len(names)) for i, name in enumerate(names)]
     with _figure(2.7) as (_, (axes,), text):
         axes.stackplot(at, shares, colors=colours, labels=[f"v{name}" for name in names], lw=0, step="post")
         axes.set_ylim(0, 100)
@@ -151,6 +149,12 @@ def _figure(height: float, rows: int = 1, ratios: tuple[float, ...] = (1,)) -> I
 def _fault(axes: Any, summary: dict[str, Any]) -> None:
     fault = summary["outside"]["fault"]
     axes.axvspan(_date(fault["from"]), _date(fault["until"]), color=AMBER, alpha=0.18, lw=0)
+
+
+def _blue(share: float) -> tuple[float, ...]:
+    """From pale to dark as ``share`` goes from 0 to 1."""
+    pale, dark = (0.83, 0.89, 0.95), (0.03, 0.20, 0.42)
+    return tuple(a + (b - a) * share for a, b in zip(pale, dark, strict=True))
 
 
 def _months(axes: Any) -> None:
@@ -265,10 +269,10 @@ PAGE = """<!doctype html>
 :root{color-scheme:light}
 body{font:16px/1.55 system-ui,-apple-system,"Segoe UI",sans-serif;color:#1f2933;background:#fff;margin:0}
 body>*{max-width:980px;margin-left:auto;margin-right:auto;padding:0 20px}
-h1{font-size:30px;margin-top:44px;margin-bottom:6px;letter-spacing:-.01em}
+h1{font-size:30px;margin:44px 0 6px;letter-spacing:-.01em}
 h2{font-size:20px;margin:0 0 4px}
-section{margin-top:44px}p{margin:.3em 0 .9em;max-width:46em}
-.lead{font-size:18px;color:#3e4c59;padding:0 20px;margin:0 auto}.note,footer{color:#616e7c;font-size:14px}
+section{margin-top:44px}p{margin:.3em 0 .9em;max-width:52em}
+.lead{font-size:18px;color:#3e4c59}.note,footer{color:#616e7c;font-size:14px}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;margin-top:24px}
 .tiles div{background:#f5f7fa;border-radius:10px;padding:14px 16px}
 .tiles b{display:block;font-size:26px;font-weight:650}.tiles span{color:#616e7c;font-size:13px}

@@ -35,6 +35,8 @@ class Played:
     """Of the model server."""
     seconds: float = 0.0
     """Of the whole run."""
+    released_at: float | None = None
+    """Event time of the colleague's release; None when it did not come to it."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def first_version(desk: Workspace, rows: pa.Table) -> np.ndarray:
 def trained_rows(desk: Workspace, windows: list[tuple[float, float]]) -> list[dict[str, Any]]:
     """For each training snapshot on disk: its rows, those in a quarantined window, those that the fault had emptied."""
     found = []
-    for folder in sorted((desk.root / "data" / "snapshots").glob("[!.]*")):
+    for folder in sorted(path for path in (desk.root / "data" / "snapshots").iterdir() if path.is_dir()):
         table = pa.concat_tables(
             [
                 pq.ParquetFile(path).read(columns=["departed_at", world.FAULT_COLUMN])
@@ -181,7 +183,7 @@ def summarise(desk: Workspace, played: Played) -> dict[str, Any]:
         "bad_version": compare(predictions, labels, bad, actions),
         "outside": {
             "fault": {"column": world.FAULT_COLUMN, "from": world.FAULT_FROM, "until": world.FAULT_UNTIL},
-            "release": {"at": world.RELEASE_AT, "feature": world.NEW_FEATURE, "online_value": world.UNFILLED},
+            "release": {"at": played.released_at, "feature": world.NEW_FEATURE, "online_value": world.UNFILLED},
         },
     }
 

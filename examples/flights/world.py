@@ -28,7 +28,7 @@ FAULT_FROM, FAULT_UNTIL = at("2013-09-10T14:00"), at("2013-10-01T10:00")
 """The weather feed stops sending air pressure for three weeks: requests arrive without it."""
 
 RELEASE_AT = at("2013-12-05T05:00")
-"""A colleague releases a version with one feature more."""
+"""A colleague releases a version with one feature more, as soon as no other version is on its way."""
 NEW_FEATURE = "recent_delay"
 UNFILLED = 0.0
 """What the online feature store answers for the new feature: the job that fills it was never deployed."""
@@ -52,9 +52,9 @@ def history(year: pa.Table) -> pa.Table:
     return _known(year, HISTORY_UNTIL).drop_columns([NEW_FEATURE])
 
 
-def warehouse(year: pa.Table) -> pa.Table:
-    """The warehouse's table on the day of the release, with the new feature as it really was."""
-    return _known(year, RELEASE_AT)
+def warehouse(year: pa.Table, now: float) -> pa.Table:
+    """The warehouse's table as of ``now``, with the new feature as it really was."""
+    return _known(year, now)
 
 
 def requests(year: pa.Table) -> pa.Table:
