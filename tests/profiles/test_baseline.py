@@ -106,3 +106,23 @@ def test_bad_input_is_named(arguments: dict[str, object], match: str) -> None:
     """A caller's mistake is answered with what was found."""
     with pytest.raises(DataError, match=match):
         Baseline.fit(**arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("shape", ["normal", "heavy", "whole", "zeros"])
+def test_the_short_cut_for_many_rows_bins_as_the_search_does(shape: str) -> None:
+    """A batch of 100,000 rows and the same rows in small batches: exactly the same counts, edges, ties and gaps
+    included.
+    """
+    rng = np.random.default_rng(6)
+    x = rng.standard_cauchy(60_000) if shape == "heavy" else rng.normal(size=60_000)
+    x = np.floor(40 * x) if shape == "whole" else np.where(x < 0, 0.0, x) if shape == "zeros" else x
+    baseline = Baseline.fit({"x": x[:20_000]})
+    edges = baseline.layout.features[0].edges
+    hostile = np.concatenate([edges, np.nextafter(edges, np.inf), np.nextafter(edges, -np.inf)])
+    x = np.concatenate([x, hostile, [np.nan, np.inf, -np.inf, 1e308, -1e308]])
+    whole = baseline.profile({"x": x})
+    total = baseline.empty()
+    for start in range(0, len(x), 1000):
+        total = total + baseline.profile({"x": x[start : start + 1000]})
+    np.testing.assert_array_equal(whole.counts, total.counts)
+    np.testing.assert_array_equal((whole.low, whole.high), (total.low, total.high))

@@ -127,15 +127,23 @@ def _sums(feature: Feature, binned: Binned) -> tuple[Numbers, float, float]:
     values = binned.values
     if feature.kind is FeatureKind.CATEGORY or values is None:
         return out, np.inf, -np.inf
-    out[INFINITE] = np.count_nonzero(np.isinf(values))
-    finite = values[np.isfinite(values)] if out[INFINITE] or np.isnan(values).any() else values
-    if not finite.size:
+    centred = values - feature.centre
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = float(np.einsum("i,i->", centred, centred))
+    if not np.isfinite(squares):  # something is missing or infinite (or overflows)
+        out[INFINITE] = np.count_nonzero(np.isinf(values))
+        values = values[np.isfinite(values)]
+        if not values.size:
+            return out, np.inf, -np.inf
+        centred = values - feature.centre
+        with np.errstate(over="ignore", invalid="ignore"):
+            squares = float(np.einsum("i,i->", centred, centred))
+    elif not values.size:
         return out, np.inf, -np.inf
-    out[ZERO] = finite.size - np.count_nonzero(finite)
-    centred = finite - feature.centre
+    out[ZERO] = values.size - np.count_nonzero(values)
     out[SUM] = centred.sum()
-    out[SQUARES] = np.dot(centred, centred)
-    return out, float(finite.min()), float(finite.max())
+    out[SQUARES] = squares
+    return out, float(values.min()), float(values.max())
 
 
 def _merge_names(a: tuple[tuple[str, int], ...], b: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
