@@ -75,6 +75,7 @@ def policy_of(project: Project) -> Policy:
         on_longest=rollout.on_longest,
         guardrails=guardrails,
         paired=rollout.paired,
+        block_s=project.monitoring.block,
         watch_s=rollout.watch,
     )
     retrain = RetrainPolicy(

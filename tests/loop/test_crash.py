@@ -16,7 +16,7 @@ def test_kill_nine_of_the_controller_during_a_canary(tmp_path: Path) -> None:
     """The machine's memory runs out at night and the kernel takes the controller, several times."""
     project = make_project(tmp_path / "parcels", bake="2s", watch="0s")
     project.trimtab("train")
-    chance = random.Random(5)  # noqa: S311
+    chance = random.Random(5)
     controller = project.up()
     try:
         with Traffic(project) as traffic:
