@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from trimtab.controller.codec import catch_up, draft
 from trimtab.controller.converge import Memory, World, converge
-from trimtab.controller.observe import Observer
 from trimtab.core.decide.decide import decide
 from trimtab.core.decide.moves import Move
 from trimtab.core.decide.policy import Policy
@@ -17,6 +17,18 @@ from trimtab.core.domain.journal import Entry
 from trimtab.ports import Clock, Journal
 
 ACTOR = "controller"
+
+
+class Observing(Protocol):
+    """Where facts come from: the log (trimtab.controller.observe), or a simulated world."""
+
+    def ingest(self, status: Status) -> None:
+        """Take in what was not read yet."""
+        ...
+
+    def snapshot(self, status: Status) -> Snapshot:
+        """The facts of this tick."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +51,7 @@ class Loop:
     be made anew.
     """
 
-    def __init__(self, policy: Policy, journal: Journal, clock: Clock, observer: Observer, world: World) -> None:
+    def __init__(self, policy: Policy, journal: Journal, clock: Clock, observer: Observing, world: World) -> None:
         self.policy = policy
         self._journal = journal
         self._clock = clock

@@ -23,7 +23,7 @@ from trimtab.core.diagnosis.assess import assess
 from trimtab.core.diagnosis.result import Assessment, AssessSettings
 from trimtab.core.domain.times import DAY_S
 from trimtab.core.profiles.baseline import Baseline
-from trimtab.ports import JobPhase, Jobs, LogReader, Target
+from trimtab.ports import JobPhase, Jobs, LogReader, ServerReport, Target
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -85,17 +85,16 @@ class Observer:
     def snapshot(self, status: Status) -> Snapshot:
         """The facts of this tick."""
         servers = [server for server in self.target.servers() if server.ready]
-        loaded = frozenset.intersection(*(frozenset(s.loaded) for s in servers)) if servers else frozenset()
         facts = self._comparison.facts() if self._comparison is not None else None
         return Snapshot(
             event_time=self.event_time,
             assessment=self._assess(),
             rollout=facts if status.rollout is not None else None,
             watch=facts if status.rollout is None and status.watch is not None else None,
-            jobs=self._ended(status),
+            jobs=ended_jobs(status, self.jobs),
             servers=len(servers),
-            loaded=loaded,
-            refused={version: why for server in servers for version, why in server.refused},
+            loaded=loaded_by_all(servers),
+            refused=refused_by_any(servers),
         )
 
     def _prepare(self, status: Status) -> None:
@@ -147,23 +146,35 @@ class Observer:
             self._assessed = (stamp, assess(self._blocks.baseline, blocks, settings, self.event_time))
         return self._assessed[1]
 
-    def _ended(self, status: Status) -> tuple[JobFact, ...]:
-        if status.training is None:
-            return ()
-        report = self.jobs.poll(status.training.spec.job)
-        if report.phase is JobPhase.LOST:
-            return (JobFact(report.job, "lost", None, f"its process ended without a result; see {report.log}"),)
-        if report.phase is not JobPhase.FINISHED or report.result is None:
-            return ()
-        record = report.result.get("record")
-        return (
-            JobFact(
-                report.job,
-                str(report.result.get("outcome", "failed")),
-                record_of(record) if record else None,
-                str(report.result.get("error") or ""),
-            ),
-        )
+
+def ended_jobs(status: Status, jobs: Jobs) -> tuple[JobFact, ...]:
+    """The training run of the status, once it has ended."""
+    if status.training is None:
+        return ()
+    report = jobs.poll(status.training.spec.job)
+    if report.phase is JobPhase.LOST:
+        return (JobFact(report.job, "lost", None, f"its process ended without a result; see {report.log}"),)
+    if report.phase is not JobPhase.FINISHED or report.result is None:
+        return ()
+    record = report.result.get("record")
+    return (
+        JobFact(
+            report.job,
+            str(report.result.get("outcome", "failed")),
+            record_of(record) if record else None,
+            str(report.result.get("error") or ""),
+        ),
+    )
+
+
+def loaded_by_all(servers: list[ServerReport]) -> frozenset[int]:
+    """Versions that every server has loaded; none without a server."""
+    return frozenset.intersection(*(frozenset(server.loaded) for server in servers)) if servers else frozenset()
+
+
+def refused_by_any(servers: list[ServerReport]) -> dict[int, str]:
+    """Versions that a server could not load, and why."""
+    return {version: why for server in servers for version, why in server.refused}
 
 
 def _comparison_of(rollout: Rollout | None, watch: Watch | None) -> Comparison | None:
