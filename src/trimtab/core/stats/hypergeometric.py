@@ -33,9 +33,9 @@ def log_choose(n: Values, k: Values) -> Values:
 def two_sided_bound(k: Values, drawn: Values, marked: Values, total: Values) -> Values:
     """A rigorous upper bound of the two-sided p-value of a hypergeometric count, elementwise.
 
-    ``k`` of the ``drawn`` (m) rows are among the ``marked`` (T) of all ``total`` (N). With l = P(k) and r the ratio of the
-    next probability outward to this one, the tail beyond k is at most l / (1 - r) (ratios fall outward), so
-    p = min(1, 2 l / (1 - r)), or 1 where r >= 1. Valid for every size, also where every expected count is far below one.
+    ``k`` of the ``drawn`` (m) rows are among the ``marked`` (T) of all ``total`` (N). With l = P(k) and r the ratio of
+    the next probability outward to this one, the tail beyond k is at most l / (1 - r) (ratios fall outward), so
+    p = min(1, 2 l / (1 - r)), or 1 where r >= 1. Valid for every size, also where every expected count is below one.
     """
     k, m, t, n = np.broadcast_arrays(*(np.asarray(each, dtype=np.float64) for each in (k, drawn, marked, total)))
     log_l = log_choose(t, k) + log_choose(n - t, m - k) - log_choose(n, m)
