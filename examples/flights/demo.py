@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 # Training on one thread: the same sums on every machine, and a core left for serving.
@@ -53,6 +54,11 @@ class Demo:
         self.problems: list[str] = []
         self.played: results.Played = results.Played()
         self._known = 0
+        self._outside: list[tuple[float, Callable[[float], bool]]] = [
+            (world.FAULT_FROM, self._fault_begins),
+            (world.FAULT_UNTIL, self._fault_ends),
+            (world.RELEASE_AT, self._release),
+        ]
 
     def train(self, *options: str) -> None:
         """`trimtab train`, as a person types it.
@@ -61,7 +67,8 @@ class Demo:
             ExternalError: it failed.
         """
         command = [sys.executable, "-m", "trimtab.cli.main", "train", "--by", "a colleague", *options]
-        done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=False)
+        with self.played.timed("training"):
+            done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise ExternalError(f"`trimtab train {' '.join(options)}` ended with {done.returncode}:\n{done.stderr}")
 
@@ -83,34 +90,35 @@ class Demo:
         self.played.restarts = server.restarts
 
     def _play(self, stream: Stream) -> None:
-        """From checkpoint to checkpoint; what happens outside happens between them."""
-        outside = [
-            (world.FAULT_FROM, self._fault_begins),
-            (world.FAULT_UNTIL, self._fault_ends),
-            (world.RELEASE_AT, self._release),
-        ]
+        """From checkpoint to checkpoint; what happens outside happens at one."""
         self.look(world.HISTORY_UNTIL)
         with self.teller.progress(world.HISTORY_UNTIL, world.END):
             for now in play_steps(stream, world.HISTORY_UNTIL, world.END, self._pace):
-                while outside and now >= outside[0][0] and outside[0][1](now):
-                    outside.pop(0)
                 self.look(now)
+                while self._outside and now >= self._outside[0][0] and self._outside[0][1](now):
+                    self._outside.pop(0)
+                    self.look(now)
 
     def _pace(self, now: float) -> float:
-        """Look every eight hours while a rollout is under way, at midnight (UTC) otherwise."""
+        """Look every eight hours while a rollout is under way, at midnight (UTC) otherwise, and where things happen."""
         status = self.loop.status
-        return 8 * HOUR_S if status.rollout is not None or status.waiting is not None else DAY_S - now % DAY_S
+        busy = status.rollout is not None or status.waiting is not None
+        stops = [8 * HOUR_S if busy else DAY_S - now % DAY_S]
+        return min(stops + [at - now for at, _ in self._outside if at > now])
 
     def look(self, now: float) -> None:
         """Tick until nothing is left to decide; training runs as a process of its own while the clock stands."""
         for _ in range(LOOKS_MAX):
-            tick = self.loop.tick()
-            self.desk.view.save(seen(tick))
+            self._show(now)
+            with self.played.timed("deciding"):
+                tick = self.loop.tick()
+                self.desk.view.save(seen(tick))
             self._tell()
             self.problems += tick.problems
             self._served()
             if tick.status.training is not None:
-                self._trained(tick.status.training.spec.job, now)
+                with self.played.timed("training"):
+                    self._trained(tick.status.training.spec.job, now)
             elif not tick.entries:
                 return
         raise ExternalError(f"the loop did not come to rest within {LOOKS_MAX} ticks")
@@ -159,11 +167,11 @@ class Demo:
 
     # --- what happens outside -----------------------------------------------------------------------------------------
 
-    def _fault_begins(self, now: float) -> bool:
+    def _fault_begins(self, _now: float) -> bool:
         self.teller.world(world.FAULT_FROM, f"the weather feed stops sending {world.FAULT_COLUMN}")
         return True
 
-    def _fault_ends(self, now: float) -> bool:
+    def _fault_ends(self, _now: float) -> bool:
         self.teller.world(world.FAULT_UNTIL, f"the weather feed sends {world.FAULT_COLUMN} again")
         return True
 
@@ -213,6 +221,7 @@ def run(root: Path, teller: Teller) -> bool:
     teller.say("trimtab train: version 1 from the first eight weeks", "dim")
     demo.train()
     demo.play()
+    demo.played.spent["requests and labels"] = demo.played.tally.seconds
     demo.played.seconds = time.perf_counter() - started
     summary = results.summarise(demo.desk, demo.played) | {"problems": demo.problems}
     results.write(summary, root / "summary.json")

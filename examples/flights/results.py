@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,8 +38,17 @@ class Played:
     """Of the model server."""
     seconds: float = 0.0
     """Of the whole run."""
+    spent: dict[str, float] = field(default_factory=dict)
+    """Seconds by what they were spent on."""
     released_at: float | None = None
     """Event time of the colleague's release; None when it did not come to it."""
+
+    @contextmanager
+    def timed(self, what: str) -> Iterator[None]:
+        """Add the time of a piece of work to ``spent``."""
+        started = time.perf_counter()
+        yield
+        self.spent[what] = self.spent.get(what, 0.0) + time.perf_counter() - started
 
 
 @dataclass(frozen=True)
@@ -166,6 +178,7 @@ def summarise(desk: Workspace, played: Played) -> dict[str, Any]:
         "requests": tally.requests,
         "seconds": round(played.seconds, 1),
         "decisions": decisions(desk),
+        "spent": {what: round(seconds, 1) for what, seconds in played.spent.items()},
         "labels": tally.labels,
         "labelled": len(rows.at),
         "failures": tally.failures,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -36,16 +37,20 @@ class Teller:
         self.console = console or Console(highlight=False)
         self._progress: Progress | None = None
         self._task: TaskID | None = None
+        self._minor: set[str] = set()
+        """Incidents that were only noted: their end is not told."""
 
     def say(self, text: str, style: str = "") -> None:
         """A line of its own."""
-        self.console.print(Text(text, style=style))
+        self._line(Text(text, style=style))
 
     def event(self, at: float, text: str, style: str = "") -> None:
         """A dated line."""
-        line = Text.assemble((f"{day(at)}  ", "dim"), (text, style))
-        line.no_wrap = False
-        self.console.print(line)
+        self._line(Text.assemble((f"{day(at)}  ", "dim"), (text, style)))
+
+    def _line(self, line: Text) -> None:
+        """Wrapped by the terminal's width; in a file each event is one line."""
+        self.console.print(line, soft_wrap=not self.console.is_terminal)
 
     def world(self, at: float, text: str) -> None:
         """Something that happens outside, which the loop is not told."""
@@ -54,10 +59,18 @@ class Teller:
     def entry(self, entry: Entry) -> None:
         """A decision of the journal."""
         for action in entry.actions:
-            if action["type"] not in QUIET:
-                self.event(entry.at, sentence(action, entry), STYLES.get(str(action["type"]), ""))
+            style = STYLES.get(str(action["type"]), "")
+            if action["type"] == "OpenIncident" and action["severity"] == "minor":
+                self._minor.add(action["incident"])
+                style = "dim"
+            told = action["type"] not in QUIET and not self._closes_minor(action)
+            if told:
+                self.event(entry.at, sentence(action, entry), style)
         if entry.actions and all(action["type"] in ("Alert", "FinishTraining") for action in entry.actions):
             self.event(entry.at, describe(entry.actions[0]) + because(entry), "yellow")
+
+    def _closes_minor(self, action: dict[str, Any]) -> bool:
+        return action["type"] == "CloseIncident" and action["incident"] in self._minor
 
     @contextmanager
     def progress(self, first: float, last: float) -> Iterator[None]:
@@ -83,7 +96,7 @@ class Teller:
         self.say("")
         self.say("The year in figures", "bold")
         for name, value in figures(summary):
-            self.console.print(Text.assemble((f"  {name:<22}", "dim"), value))
+            self._line(Text.assemble((f"  {name:<24}", "dim"), value))
         for problem in summary["problems"]:
             self.say(f"  an effect had to be tried again: {problem}", "yellow")
         for what in missed:
@@ -91,7 +104,7 @@ class Teller:
         self.say("")
         self.say("Look at demo/report.html. Then, in demo/:", "bold")
         for command, what in NEXT:
-            self.console.print(Text.assemble((f"  {command:<34}", "cyan"), (what, "dim")))
+            self._line(Text.assemble((f"  {command:<34}", "cyan"), (what, "dim")))
         return not missed
 
 
@@ -137,10 +150,10 @@ def sentence(action: dict[str, Any], entry: Entry) -> str:
     if kind == "Promote":
         return f"version {action['version']} is promoted{because(entry)}"
     if kind == "Abort":
-        return f"version {action['version']} is aborted, the champion answers everybody: {action['text']}"
+        return f"version {action['version']} is aborted, the champion answers everybody{because(entry)}"
     if kind == "OpenIncident":
         where = f" in {', '.join(action['features'])}" if action["features"] else ""
-        return f"{action['kind'].replace('-', ' ')}{where} since {day(action['since'])}: {action['text']}"
+        return f"{action['kind'].replace('-', ' ')}{where} since {day(action['since'])}: {short(action['text'])}"
     if kind == "CloseIncident":
         return f"incident closed{because(entry)}"
     return describe(action) + because(entry)
@@ -149,11 +162,20 @@ def sentence(action: dict[str, Any], entry: Entry) -> str:
 def because(entry: Entry) -> str:
     """The figure that decided, after a colon."""
     text = deciding(entry)
-    return f": {text}" if text else ""
+    return f": {short(text)}" if text else ""
+
+
+def short(text: str) -> str:
+    """A figure without what stands behind the first ';' of its brackets, which `trimtab why` has.
+
+    >>> short("loss difference -0.01 < 0.01 (728 labelled rows, paired; 97.5 % interval -0.02 to 0.01)")
+    'loss difference -0.01 < 0.01 (728 labelled rows, paired)'
+    """
+    return re.sub(r"\(([^();]*);[^()]*\)", r"(\1)", text)
 
 
 def _recorded(action: dict[str, Any]) -> str:
     record = action["record"]
     gate = next((g for g in record["gates"] if g["verdict"] != "successful"), record["gates"][0])
     passed = "passes its gates" if record["verdict"] == "successful" else f"does not pass ({record['verdict']})"
-    return f"version {record['version']} {passed}: {gate['text']}"
+    return f"version {record['version']} {passed}: {short(gate['text'])}"
