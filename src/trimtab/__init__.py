@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from trimtab.api import diagnose, drift
     from trimtab.stats import MeanTest, QuantileTest, RateTest
 
 __version__ = "0.1.0"
@@ -17,9 +18,11 @@ _HOMES = {
     "MeanTest": "trimtab.stats",
     "QuantileTest": "trimtab.stats",
     "RateTest": "trimtab.stats",
+    "diagnose": "trimtab.api",
+    "drift": "trimtab.api",
 }
 
-__all__ = ["MeanTest", "QuantileTest", "RateTest", "__version__"]
+__all__ = ["MeanTest", "QuantileTest", "RateTest", "__version__", "diagnose", "drift"]
 
 
 def __getattr__(name: str) -> Any:
