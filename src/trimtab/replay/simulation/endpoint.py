@@ -1,0 +1,450 @@
+"""One simulated endpoint: the production core and loop over fakes of every port, and what happens to it.
+
+``step()`` lets one thing happen (time with traffic, a tick, a command, a fault, a crash) and then checks every
+invariant. All chance comes from one seeded generator, so a seed tells the same story every time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trimtab.controller.converge import World
+from trimtab.controller.loop import Loop, Tick
+from trimtab.core.decide.policy import Mode, Policy, RetrainPolicy
+from trimtab.core.diagnosis.result import Fault
+from trimtab.core.domain.errors import ExternalError
+from trimtab.core.domain.gate import GateResult, VersionRecord
+from trimtab.core.domain.journal import Draft, Entry
+from trimtab.core.domain.routes import Routes
+from trimtab.core.domain.times import DAY_S, HOUR_S, MINUTE_S, duration_text, iso
+from trimtab.core.domain.verdict import Severity, Verdict
+from trimtab.core.rollout.plan import OnLongest, RolloutPlan, Strategy
+from trimtab.ports import RunLog
+from trimtab.replay.fakes import FakeClock, MemoryJobs, MemoryJournal, MemoryNotifier, MemoryRegistry
+from trimtab.replay.simulation.chance import Chance, Wheel
+from trimtab.replay.simulation.chaos import (
+    Chaos,
+    Died,
+    Outbox,
+    Silent,
+    Strike,
+    TroubledJobs,
+    TroubledJournal,
+    TroubledNotifier,
+    TroubledRegistry,
+    TroubledTarget,
+)
+from trimtab.replay.simulation.checks import Checker, Ledger, Violation
+from trimtab.replay.simulation.people import STRATEGIES, People, SimulatedDesk
+from trimtab.replay.simulation.world import FEATURES, LEVELS, Fleet, Observer, Truth
+
+BEGIN_S = 1_700_000_000.0
+QUIET_TICKS = 24
+"""After the faults stop, every controller ticks so often; then the world must be as the journal says. More than
+``converge.ALIAS_LOOKS``: an alias that somebody moved is found again within that many.
+"""
+_STRIKES = 0.22
+_HALF_CALLS = 26
+_OUTAGE_ENDS = 0.12
+_PORTS = ("registry", "target", "jobs", "notifier", "journal", "outbox")
+_PASSES = (1.0, MINUTE_S, 10 * MINUTE_S, HOUR_S, HOUR_S, 3 * HOUR_S, 8 * HOUR_S, DAY_S)
+
+_WHEEL = Wheel(
+    {
+        "tick": 36,
+        "traffic": 30,
+        "command": 9,
+        "jobs": 8,
+        "data": 5,
+        "servers": 6,
+        "outage": 3,
+        "controllers": 2.5,
+        "alias": 0.5,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """The parts of the production that a broken build replaces."""
+
+    loop: type[Loop] = Loop
+    journal: type[MemoryJournal] = MemoryJournal
+    fleet: type[Fleet] = Fleet
+
+
+PRODUCTION = Build()
+
+
+def policy_of(chance: Chance) -> Policy:
+    """A project file: any strategy and mode, times short enough that a story of some days has an end."""
+    strategy: Strategy = chance.one_of(STRATEGIES)
+    longest: OnLongest = chance.one_of(("ask", "ask", "abort", "promote"))
+    plan = RolloutPlan(
+        strategy=strategy,
+        steps=chance.one_of(((5, 25, 100), (10, 50, 100), (50, 100), (100,))),
+        bake_s=HOUR_S,
+        requests_min=chance.one_of((1, 100)),
+        labels_min=chance.one_of((0, 100, 200)),
+        block_s=0.0,
+        longest_s=2 * DAY_S,
+        on_longest=longest,
+        paired=chance.happens(0.75),
+        watch_s=chance.one_of((0.0, 6 * HOUR_S, DAY_S)),
+    )
+    retrain = RetrainPolicy(
+        on_drift=chance.happens(0.9),
+        every_s=chance.one_of((None, 5 * DAY_S)),
+        cooldown_s=chance.one_of((HOUR_S, DAY_S)),
+        budget=chance.one_of((3, 8)),
+        breaker=chance.one_of((2, 3)),
+    )
+    mode = chance.one_of((Mode.AUTOMATIC, Mode.AUTOMATIC, Mode.AUTOMATIC, Mode.APPROVE, Mode.APPROVE, Mode.OBSERVE))
+    return Policy(mode=mode, plan=plan, retrain=retrain, keep=chance.one_of((1, 3)), block_s=DAY_S)
+
+
+class Endpoint:
+    """The world, its controllers and people, and the checker."""
+
+    def __init__(self, seed: int, build: Build = PRODUCTION, tell: Callable[[str], None] | None = None) -> None:
+        self.seed = seed
+        self.counts: Counter[str] = Counter()
+        self._tell = tell
+        self.chance = Chance(np.random.Generator(np.random.PCG64(seed)))
+        self.policy = policy_of(self.chance)
+        self.clock = FakeClock(BEGIN_S)
+        self.truth = Truth(self.chance)
+        self.chaos = Chaos(tell=None if tell is None else lambda text: self._say(f"  {text}"))
+        self.ledger = Ledger()
+        self._unloadable: set[int] = set()
+        self._make_ports(build)
+        self._build = build
+        self._tick = 0
+        self._acting = 0
+        self.controllers: list[Loop | None] = [self._controller()]
+        self._events: dict[str, Callable[[], None]] = {
+            "tick": self._tick_event,
+            "traffic": self._traffic,
+            "command": self._command,
+            "jobs": self._jobs,
+            "data": self._data,
+            "servers": self._servers,
+            "outage": self._outage,
+            "controllers": self._controllers,
+            "alias": self._alias,
+        }
+
+    def _make_ports(self, build: Build) -> None:
+        self.journal = build.journal()
+        self.registry = MemoryRegistry(disk=False)
+        self.fleet = build.fleet(1 + self.chance.below(3), self._unloadable)
+        self.jobs = MemoryJobs()
+        self.notifier = MemoryNotifier()
+        self._note_effects()
+        severity = self.chance.one_of((Severity.MINOR, Severity.MINOR, Severity.MODERATE))
+        self.checker = Checker(self.journal, self.registry, self.jobs, self.notifier, self.ledger)
+        self._journal = TroubledJournal(self.journal, self.chaos)
+        self._target = TroubledTarget(self.fleet, self.chaos)
+        self._jobs_port = TroubledJobs(self.jobs, self.chaos)
+        self.world = World(
+            TroubledRegistry(self.registry, self.chaos),
+            self._target,
+            self._jobs_port,
+            TroubledNotifier(self.notifier, self.chaos),
+            Outbox(self.chaos),
+            severity,
+        )
+        desk = SimulatedDesk("simulated", self.policy, self._journal, self._target, self.clock, Silent(), self.world)
+        self.people = People(self.chance, desk, self._trained)
+
+    def _note_effects(self) -> None:
+        """The ledger sees the effects behind the ports, at the moment they happen."""
+        apply, start, append = self.fleet.apply, self.jobs.start, self.journal.append
+
+        def applied(routes: Routes) -> None:
+            apply(routes)
+            self.ledger.applied.append((routes, self.journal.head()))
+
+        def started(job: str, spec: dict[str, Any]) -> None:
+            if job not in self.jobs.specs:
+                self.ledger.started.append((job, self.journal.head()))
+            start(job, spec)
+
+        def appended(expected: int, drafts: Sequence[Draft]) -> list[Entry]:
+            added = append(expected, drafts)
+            if added:
+                self.ledger.ticks.append((self._acting, added[0].seq, added[-1].seq))
+            return added
+
+        self.fleet.apply = applied  # type: ignore[method-assign]
+        self.jobs.start = started  # type: ignore[method-assign]
+        self.journal.append = appended  # type: ignore[method-assign]
+
+    def _controller(self) -> Loop:
+        observer = Observer(self.truth, self._jobs_port, self._target)
+        return self._build.loop(self.policy, self._journal, self.clock, observer, self.world)
+
+    def _say(self, text: str) -> None:
+        if self._tell is not None:
+            self._tell(f"{iso(self.clock.now())} {text}")
+
+    # what may happen
+
+    def step(self) -> None:
+        """One thing happens, and everything is checked.
+
+        Raises:
+            Violation: a rule was broken.
+        """
+        if self.chaos.out and self.chance.happens(_OUTAGE_ENDS):
+            self._outage()
+        else:
+            self._events[_WHEEL.spin(self.chance)]()
+        self._check()
+
+    def _check(self) -> None:
+        seq = self.checker.status.seq
+        self.checker.check()
+        if self._tell is not None:
+            for entry in self.journal.read(seq):
+                kinds = ", ".join(_brief(action) for action in entry.actions)
+                why = entry.reasons[0]["text"] if entry.reasons else ""
+                self._say(f"    decision {entry.seq} by {entry.actor}: {kinds}. {why}")
+
+    def _tick_event(self) -> None:
+        place = self.chance.below(len(self.controllers))
+        if self.controllers[place] is None:
+            self._say(f"controller {place} starts")
+            self.controllers[place] = self._controller()
+        self._arm()
+        self._run_tick(place)
+
+    def _arm(self) -> None:
+        """Something may strike during what comes now."""
+        if not self.chance.happens(_STRIKES):
+            return
+        drawn = self.chance.share()
+        strike = Strike.DEATH if drawn < 0.5 else Strike.FAILURE if drawn < 0.75 else Strike.OTHER
+        self.chaos.arm(strike, 1 + self.chance.below(_HALF_CALLS), self._somebody_else)
+
+    def _run_tick(self, place: int) -> None:
+        loop = self.controllers[place]
+        if loop is None:
+            return
+        self._tick += 1
+        before, self._acting = self._acting, self._tick
+        self.counts["ticks"] += 1
+        try:
+            tick = loop.tick()
+        except Died:
+            self.counts["crashes"] += 1
+            self.controllers[place] = None
+            self._say(f"controller {place} died")
+        except ExternalError as error:
+            self.counts["failures"] += 1
+            self._say(f"controller {place}: {error}")
+        else:
+            self._after(place, tick)
+        finally:
+            self._acting = before
+            self.chaos.disarm()
+
+    def _after(self, place: int, tick: Tick) -> None:
+        self.counts["conflicts"] += tick.conflict
+        self.counts["problems"] += len(tick.problems)
+        if self._tell is not None and (tick.entries or tick.problems or tick.conflict):
+            conflict = "; somebody else was first" if tick.conflict else ""
+            self._say(f"controller {place} ticks: {len(tick.entries)} decisions{conflict}; {'; '.join(tick.problems)}")
+
+    def _somebody_else(self) -> None:
+        """Another controller or a person acts in the middle of somebody's act."""
+        before, self._acting = self._acting, 0
+        self.counts["interleaved"] += 1
+        try:
+            others = [place for place, loop in enumerate(self.controllers) if loop is not None]
+            if len(others) > 1 and self.chance.happens(0.6):
+                self._other_tick(self.chance.one_of(others))
+            else:
+                self._person()
+        finally:
+            self._acting = before
+
+    def _other_tick(self, place: int) -> None:
+        """A second process, so a second loop: one that is in the middle of a tick cannot begin another."""
+        if self.controllers[place] is not None:
+            kept = self.controllers[place]
+            self.controllers[place] = self._controller()
+            self._run_tick(place)
+            self.controllers[place] = kept
+
+    def _command(self) -> None:
+        self._arm()
+        before, self._acting = self._acting, 0
+        try:
+            self._person()
+        except Died:
+            self.counts["crashes"] += 1
+            self._say("the command's process died")
+        finally:
+            self._acting = before
+            self.chaos.disarm()
+
+    def _person(self) -> None:
+        words, done = self.people.act(self.checker.status)
+        self.counts["commands" if done else "refusals"] += 1
+        self._say(words)
+
+    def _traffic(self) -> None:
+        passed = self.chance.one_of(_PASSES)
+        self.clock.advance(passed)
+        routes = self.fleet.routes()
+        busy = routes is not None and self.chance.happens(0.85)
+        if routes is not None and busy:
+            self.truth.traffic(routes, self.clock.now())
+        self._say(f"{duration_text(passed)} pass {'with' if busy else 'without'} traffic")
+
+    def _trained(self) -> VersionRecord:
+        """A person trained a version by hand."""
+        return self._register(f"manual-{len(self.registry.runs)}", self._gates())
+
+    def _gates(self) -> Verdict:
+        drawn = self.chance.share()
+        return Verdict.SUCCESSFUL if drawn < 0.8 else Verdict.FAILED if drawn < 0.93 else Verdict.INCONCLUSIVE
+
+    def _register(self, job: str, verdict: Verdict) -> VersionRecord:
+        gate = GateResult("performance", verdict, "log loss 0.50 against 0.51")
+        run = RunLog(job, self.clock.now(), {}, {}, {"job": job}, (), Path(job), verdict, (gate,))
+        record = self.registry.register(run)
+        self.truth.levels[record.version] = self.chance.one_of(tuple(LEVELS))
+        self.truth.created[record.version] = self.clock.now()
+        if self.chance.happens(0.06):
+            self._unloadable.add(record.version)
+        return record
+
+    def _jobs(self) -> None:
+        """A training job ends: well, rejected, failed or lost; or it takes longer."""
+        running = self.jobs.running()
+        if not running or self.chance.happens(0.3):
+            return
+        job = running[0]
+        drawn = self.chance.share()
+        if drawn < 0.12:
+            self.jobs.lose(job)
+            self._say(f"job {job} is lost")
+            return
+        if drawn < 0.3:
+            self.jobs.finish(job, {"outcome": "failed", "record": None, "error": "no labelled rows"})
+            self._say(f"job {job} failed")
+            return
+        verdict = self._gates()
+        record = self._register(job, verdict)
+        outcome = "registered" if verdict is Verdict.SUCCESSFUL else "rejected"
+        self.jobs.finish(job, {"outcome": outcome, "record": asdict(record), "error": ""})
+        self._say(f"job {job}: version {record.version} {outcome}, {self.truth.levels[record.version]}")
+
+    def _data(self) -> None:
+        """A fault of the data, of the labels, or drift begins or ends."""
+        now, truth = self.clock.now(), self.truth
+        truth.changes += 1
+        drawn = self.chance.share()
+        if drawn < 0.5:
+            self._column_fault(now)
+        elif drawn < 0.65:
+            truth.label_fault_since = now if truth.label_fault_since is None else None
+            self._say(f"labels are {'right again' if truth.label_fault_since is None else 'all of one class'}")
+        elif drawn < 0.9:
+            truth.drift_since = now if truth.drift_since is None or self.chance.happens(0.6) else None
+            self._say("the world drifts" if truth.drift_since is not None else "the world is as before")
+        else:
+            truth.harmless_since = now if truth.harmless_since is None else None
+            self._say("the mix of traffic moves")
+
+    def _column_fault(self, now: float) -> None:
+        faults = self.truth.faults
+        for place, fault in enumerate(faults):
+            if fault.until_s is None and self.chance.happens(0.7):
+                faults[place] = replace(fault, until_s=now)
+                self._say(f"{fault.features[0]} is sound again")
+                return
+        feature = self.chance.one_of(FEATURES)
+        if all(fault.until_s is not None for fault in faults if fault.features == (feature,)):
+            severity = self.chance.one_of(tuple(Severity))
+            faults.append(Fault("MissingFlood", (feature,), now, None, severity, f"{feature} missing", 1.0, 0.02))
+            self._say(f"{feature} arrives empty ({severity})")
+
+    def _servers(self) -> None:
+        server = self.chance.one_of(self.fleet.fleet)
+        if self.chance.happens(0.2):
+            server.up = not server.up
+            self._say(f"a server {'comes back' if server.up else 'goes down'}")
+        for each in self.fleet.fleet:
+            if self.chance.happens(0.8):
+                self.fleet.follow(each)
+
+    def _outage(self) -> None:
+        if self.chaos.out:
+            self._say(f"{', '.join(sorted(self.chaos.out))} answer again")
+            self.chaos.out.clear()
+        else:
+            port = self.chance.one_of(_PORTS)
+            self.chaos.out.add(port)
+            self.counts["outages"] += 1
+            self._say(f"{port} is away")
+
+    def _controllers(self) -> None:
+        """A deployment of the controller itself: for a while there are two; or one is killed between its ticks."""
+        if len(self.controllers) == 1:
+            self.controllers.append(self._controller())
+            self._say("a second controller starts")
+        elif self.chance.happens(0.5):
+            self.controllers.pop(self.chance.below(2))
+            self._say("one controller is stopped")
+        else:
+            self.controllers[self.chance.below(2)] = None
+            self.counts["crashes"] += 1
+            self._say("a controller is killed between two ticks")
+
+    def _alias(self) -> None:
+        """Somebody moves an alias in the registry by hand."""
+        versions = [record.version for record in self.registry.versions()]
+        if versions:
+            self.registry.set_alias(self.chance.one_of(("champion", "challenger")), self.chance.one_of(versions))
+            self._say("somebody moved an alias by hand")
+
+    # the end
+
+    def settle(self) -> None:
+        """The faults stop; after some quiet ticks the world must be as the journal says, and stay so.
+
+        Raises:
+            Violation: it is not.
+        """
+        self.chaos.out.clear()
+        self._say("the faults stop")
+        self.controllers = [loop or self._controller() for loop in self.controllers]
+        head = 0
+        for round_ in range(QUIET_TICKS):
+            if round_ == QUIET_TICKS - 2:
+                head = self.journal.head()
+            self.clock.advance(1.0)
+            for server in self.fleet.fleet:
+                server.up = True
+                self.fleet.follow(server)
+            for place in range(len(self.controllers)):
+                self._run_tick(place)
+            self._check()
+        if self.journal.head() != head:
+            raise Violation(f"liveness: decisions {head + 1} and on were still made in a quiet world")
+        self.checker.end(self.fleet.routes(), self.world.severity_min)
+
+
+def _brief(action: dict[str, Any]) -> str:
+    skip = ("type", "plan", "record", "text", "body", "actions", "quarantines")
+    shown = " ".join(f"{key}={value}" for key, value in action.items() if key not in skip and value is not None)
+    return f"{action['type']}({shown})"
