@@ -2,8 +2,9 @@
 
     python benchmarks/serving/load.py DEPLOYMENT [--rounds 5] [--seconds 4] [--connections 8 32] [--json FILE]
 
-Needs ``wrk``. The server is pinned to core 0, the load to core 1. ``cpu us`` is the server's processor time per request:
-it says the same on a machine that is busy with other things, where requests per second do not.
+Needs ``wrk``. The server is pinned to core 0, the load to core 1. ``cpu us`` is the server's processor time per request.
+On a machine that is busy with other things it suffers less than requests per second do, but caches that others keep
+emptying make it two to four times what it is on a quiet one: publish figures of a quiet machine only.
 """
 
 from __future__ import annotations
@@ -50,7 +51,10 @@ def wrk(url: str, body: Path, connections: int, seconds: int) -> dict[str, float
     rate, p50, p99 = (
         re.search(p, out) for p in (r"Requests/sec:\s+([\d.]+)", r"50%\s+([\d.]+\w+)", r"99%\s+([\d.]+\w+)")
     )
-    assert requests and rate and p50 and p99
+    assert requests
+    assert rate
+    assert p50
+    assert p99
     return {
         "requests": int(requests[1]),
         "rate": float(rate[1]),
