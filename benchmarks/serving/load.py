@@ -3,8 +3,8 @@
     python benchmarks/serving/load.py DEPLOYMENT [--rounds 5] [--seconds 4] [--connections 8 32] [--json FILE]
 
 Needs ``wrk``. The server is pinned to core 0, the load to core 1. ``cpu us``: the server's processor time per request.
-On a machine that is busy with other things it suffers less than requests per second do, but caches that others keep
-emptying make it two to four times what it is on a quiet one: publish figures of a quiet machine only.
+On a machine that is busy with other things both figures are of little use (processor time per request of the same
+server was seen to double): publish figures of a quiet machine only.
 """
 
 from __future__ import annotations
