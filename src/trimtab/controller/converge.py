@@ -16,8 +16,9 @@ from trimtab.controller.codec import decode
 from trimtab.core.decide.actions import Alert
 from trimtab.core.decide.policy import Policy
 from trimtab.core.decide.status import Status, Training, routes_of
-from trimtab.core.domain.errors import ConflictError, ExternalError, NotFoundError
+from trimtab.core.domain.errors import ConflictError, ExternalError, InvariantError, NotFoundError
 from trimtab.core.domain.journal import Entry
+from trimtab.core.domain.routes import Routes
 from trimtab.core.domain.verdict import Severity
 from trimtab.ports import Jobs, Notice, Notifier, Registry, Target
 
@@ -118,9 +119,31 @@ def _routes(policy: Policy, status: Status, world: World) -> None:
         install(version, world.registry, world.target)
     current = world.target.routes()
     if current != routes:
-        world.target.apply(routes)
-    for version in world.target.installed() - routes.versions - warm:
-        world.target.retire(version)
+        _apply(routes, world.target)
+    for version in sorted(world.target.installed() - routes.versions - warm):
+        _retire(version, world.target)
+
+
+def _apply(routes: Routes, target: Target) -> None:
+    """A version that another process removed between our install and now is a race, not a defect: look again."""
+    try:
+        target.apply(routes)
+    except InvariantError as error:
+        gone = sorted(routes.versions - target.installed())
+        if not gone:
+            raise
+        raise ConflictError(f"somebody else removed version {', '.join(map(str, gone))}: look again") from error
+
+
+def _retire(version: int, target: Target) -> None:
+    """Somebody else may route to it by now, for a decision that we have not read yet."""
+    try:
+        target.retire(version)
+    except InvariantError as error:
+        routes = target.routes()
+        if routes is None or version not in routes.versions:
+            raise
+        raise ConflictError(f"somebody else routes to version {version}: look again") from error
 
 
 def install(version: int, registry: Registry, target: Target) -> None:
@@ -137,6 +160,7 @@ def _aliases(status: Status, registry: Registry, memory: Memory) -> None:
     memory.looks += 1
     if wanted == memory.aliases and memory.looks % ALIAS_LOOKS:
         return
+    memory.aliases = None  # a call that fails half-way may have moved one
     current = registry.aliases()
     for alias, version in wanted.items():
         if current.get(alias) != version:

@@ -26,6 +26,7 @@ from trimtab.core.decide.rollouts import start_rollout
 from trimtab.core.decide.status import Approval, Rollout, Status
 from trimtab.core.domain.errors import NotFoundError, RefusedError
 from trimtab.core.domain.gate import VersionRecord
+from trimtab.core.domain.times import iso
 from trimtab.core.domain.verdict import Reason, Severity
 from trimtab.core.rollout.plan import RolloutPlan
 
@@ -132,15 +133,35 @@ def override(status: Status, version: int, by: str, reason: str) -> Move | None:
 def answer(
     status: Status, approval: str, approved: bool, actions: tuple[Action, ...], now: float, by: str, reason: str
 ) -> Move:
-    """Approve or reject what the loop asked for. ``actions`` are the question's, decoded."""
+    """Approve or reject what the loop asked for. ``actions`` are the question's, decoded.
+
+    What is approved is carried out as of today, not as of the day it was asked. A rejected promotion leaves its
+    rollout paused: a person said no to the next step and not to the comparison.
+    """
     question = _question(status, approval)
-    done: tuple[Action, ...] = ()
     if approved:
-        done = tuple(replace(a, until=now) if isinstance(a, StartTraining) else a for a in actions)
+        done = tuple(_as_of_today(status, action, now) for action in actions)
+    else:
+        done = tuple(
+            PauseRollout(action.rollout)
+            for action in actions
+            if isinstance(action, Promote) and status.rollout is not None and not status.rollout.paused
+        )
     word = "approve" if approved else "reject"
     return Move(
         (Answer(question.id, approved), *done), _because(by, f"{word}: {question.title}", reason), question.decision
     )
+
+
+def _as_of_today(status: Status, action: Action, now: float) -> Action:
+    """A training run leaves out what is quarantined by now, and does not begin on data that are broken now."""
+    if not isinstance(action, StartTraining):
+        return action
+    broken = [incident for incident in status.open_incidents if incident.quarantines]
+    if broken:
+        names = ", ".join(f"{incident.kind} since {iso(incident.since)}" for incident in broken)
+        raise RefusedError(f"nothing is trained on broken data ({names}); approve it again when that has ended")
+    return replace(action, until=now, quarantines=status.quarantines, champion=status.champion)
 
 
 def _question(status: Status, approval: str) -> Approval:

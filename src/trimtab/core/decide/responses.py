@@ -81,7 +81,8 @@ def _may_train(policy: Policy, status: Status, now: float) -> bool:
     if any(action.get("type") == "StartTraining" for a in status.approvals.values() for action in a.actions):
         return False
     starts = [run.started_at for run in status.runs]
-    if starts and now - max(starts) < policy.retrain.cooldown_s:
+    newest = max([*starts, *(() if status.declined_at is None else (status.declined_at,))], default=None)
+    if newest is not None and now - newest < policy.retrain.cooldown_s:
         return False
     return sum(now - start < _BUDGET_S for start in starts) < policy.retrain.budget
 

@@ -122,7 +122,7 @@ class Status:
     previous: tuple[int, ...] = ()
     """Earlier champions, newest first: the targets of a rollback."""
     barred: frozenset[int] = frozenset()
-    """Versions that were aborted or rolled back from: not rolled out again without a person."""
+    """Versions that were aborted, rolled back from or declined: not rolled out again without a person."""
     versions: dict[int, VersionRecord] = field(default_factory=dict)
     recorded_by: dict[int, int] = field(default_factory=dict)
     """Version to the decision that recorded it."""
@@ -138,6 +138,8 @@ class Status:
     incidents: tuple[Incident, ...] = ()
     """All, oldest first."""
     approvals: dict[str, Approval] = field(default_factory=dict)
+    declined_at: float | None = None
+    """When a person last declined a training run: the cool-down counts from there too."""
 
     @property
     def open_incidents(self) -> tuple[Incident, ...]:
@@ -176,6 +178,7 @@ def fold(status: Status, seq: int, at: float, actions: Iterable[Action]) -> Stat
     status = replace(status, seq=seq, at=at)
     for action in actions:
         status = _APPLY[type(action)](status, action, seq, at)
+    status = _without_moot_questions(status)
     if _unnumbered(status) != _unnumbered(before):
         generation = before.generation + 1
         status = replace(status, generation=generation)
@@ -260,7 +263,7 @@ def _finish_training(status: Status, action: act.FinishTraining, seq: int, at: f
 def _deploy_first(status: Status, action: act.DeployFirst, seq: int, at: float) -> Status:
     if status.champion is not None:
         raise InvariantError(f"version {status.champion} is champion already; another one comes by a rollout")
-    return _crown(replace(status, waiting=None), action.version, at)
+    return _crown(status, action.version, at)
 
 
 def _start_rollout(status: Status, action: act.StartRollout, seq: int, at: float) -> Status:
@@ -365,6 +368,7 @@ def _crown(status: Status, version: int, at: float) -> Status:
         previous=previous,
         incidents=incidents,
         barred=status.barred - {version},
+        waiting=None if status.waiting == version else status.waiting,
     )
 
 
@@ -401,11 +405,43 @@ def _ask(status: Status, action: act.AskApproval, seq: int, at: float) -> Status
 
 def _answer(status: Status, action: act.Answer, seq: int, at: float) -> Status:
     left = {key: value for key, value in status.approvals.items() if key != action.approval}
-    return replace(status, approvals=left)
+    question = status.approvals.get(action.approval)
+    status = replace(status, approvals=left)
+    return status if action.approved or question is None else _declined(status, question, at)
+
+
+def _declined(status: Status, question: Approval, at: float) -> Status:
+    """No is an answer: the same is not asked again at the next tick."""
+    for action in question.actions:
+        if action["type"] == act.StartRollout.__name__:
+            version = int(action["version"])
+            waiting = None if status.waiting == version else status.waiting
+            status = replace(status, barred=status.barred | {version}, waiting=waiting)
+        elif action["type"] == act.StartTraining.__name__:
+            status = replace(status, declined_at=at)
+    return status
 
 
 def _answered(status: Status, incident_id: str | None) -> tuple[Incident, ...]:
     return tuple(replace(i, answered=True) if i.id == incident_id else i for i in status.incidents)
+
+
+def _without_moot_questions(status: Status) -> Status:
+    """A question that cannot be carried out any more would wait for ever, and keep a better one from being asked."""
+    left = {key: question for key, question in status.approvals.items() if not _moot(status, question)}
+    return status if len(left) == len(status.approvals) else replace(status, approvals=left)
+
+
+def _moot(status: Status, question: Approval) -> bool:
+    rollout = None if status.rollout is None else status.rollout.id
+    for action in question.actions:
+        if action["type"] == act.Promote.__name__ and action["rollout"] != rollout:
+            return True
+        if action["type"] == act.StartRollout.__name__ and (
+            action["champion"] != status.champion or action["version"] in status.barred
+        ):
+            return True
+    return False
 
 
 def _same(status: Status, action: Action, seq: int, at: float) -> Status:

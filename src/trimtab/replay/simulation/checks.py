@@ -125,6 +125,8 @@ class Checker:
         elif isinstance(action, act.Answer) and not action.approved:
             asked = before.approvals[action.approval]
             self._rejected.update(_questions(act.AskApproval(asked.id, asked.title, asked.actions)))
+        elif isinstance(action, act.FinishTraining):
+            self._rejected = {key for key in self._rejected if key[0] != "StartTraining"}
         elif isinstance(action, act.ResumeRollout):
             self._rejected.discard(("Promote", action.rollout))
         elif by_loop and isinstance(action, act.StartRollout):
