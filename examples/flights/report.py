@@ -110,7 +110,7 @@ def rollout_picture(summary: dict[str, Any]) -> str:
             ends = [step["at"] for step in rollout["steps"][1:]] + [rollout["ended"] or rollout["steps"][-1]["at"]]
             colour = VERDICTS[rollout["verdict"]]
             for step, end in zip(rollout["steps"], ends, strict=True):
-                alpha = 0.25 + 0.75 * step["weight"] / 100
+                alpha = 0.4 + 0.6 * step["weight"] / 100
                 first, last = _date(step["at"]), _date(end)
                 axes.barh(row, last - first, left=first, height=0.62, color=colour, alpha=alpha, lw=0)
             axes.annotate(
@@ -169,8 +169,8 @@ def _months(axes: Any) -> None:
 
 
 def _lead(s: dict[str, Any]) -> str:
-    fault = "was recognised" if s["data_fault_diagnosed"] else "was not recognised"
-    trained = "and kept out of training" if not s["trained_on_quarantined"] else "but was trained on"
+    fault = "were recognised" if s["data_fault_diagnosed"] else "were not recognised"
+    trained = "and kept out of training" if not s["trained_on_quarantined"] else "but were trained on"
     bad = "was stopped in its canary" if s["bad_version_aborted"] else "was not stopped"
     return (
         f"<p class=lead>{s['requests']:,} requests were served in event time by a real model server, {s['labels']:,} "
