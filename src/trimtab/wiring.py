@@ -228,9 +228,10 @@ class Workspace:
         return Observer(self.reader, self.jobs, self.target, self.champion, settings)
 
     def loop(self) -> Loop:
-        """The controller's loop over these ports."""
+        """The controller's loop over these ports, with nothing remembered: the log is read from its beginning."""
         from trimtab.controller.loop import Loop
 
+        self.__dict__.pop("observer", None)
         return Loop(self.policy, self.journal, self.clock, self.observer, self.world)
 
     def server(self) -> ServerProcess:
@@ -257,7 +258,7 @@ class Workspace:
 
         with self.server() as server:
             run(
-                self.loop(),
+                self.loop,
                 self.view,
                 every_s=self.project.monitoring.every,
                 stop=stop,

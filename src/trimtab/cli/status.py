@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,11 +38,12 @@ def status(
     if common.json:
         show_json(report)
         return 0
-    show(grid(rows(report, now)))
+    lives = report.controller is None or _lives(int(report.controller["pid"]))
+    show(grid(rows(report, now, controller_lives=lives)))
     return 0
 
 
-def rows(report: StatusReport, now: float) -> Iterator[Row]:
+def rows(report: StatusReport, now: float, *, controller_lives: bool = True) -> Iterator[Row]:
     """The lines of a report, most urgent last but one: the eye ends at what to do."""
     yield report.name, _text(f"{report.mode} mode, {short(now)} UTC", "dim")
     yield from _serving(report, now)
@@ -49,7 +51,7 @@ def rows(report: StatusReport, now: float) -> Iterator[Row]:
     yield from _rollout(report, now)
     yield from _training(report, now)
     yield from _incidents(report)
-    yield from _controller(report, now)
+    yield from _controller(report, now, lives=controller_lives)
     for i, line in enumerate(report.recent):
         because = f": {line.why}" if line.why else ""
         yield "decided" if i == 0 else "", _text(f"{line.seq} {short(line.at)} {line.what}{because}")
@@ -144,11 +146,26 @@ def _incidents(report: StatusReport) -> Iterator[Row]:
         yield "incident", _text(line, COLOURS.get(incident.severity.value, ""))
 
 
-def _controller(report: StatusReport, now: float) -> Iterator[Row]:
+def _controller(report: StatusReport, now: float, *, lives: bool) -> Iterator[Row]:
     seen = report.controller
     if seen is None:
         yield "controller", _text("never ran here: trimtab up", "yellow")
         return
-    yield "controller", _text(f"process {seen['pid']}, last looked {ago(float(seen['at']), now)}", "dim")
+    looked = f"last looked {ago(float(seen['at']), now)}"
+    if lives:
+        yield "controller", _text(f"process {seen['pid']}, {looked}", "dim")
+    else:
+        yield "controller", _text(f"does not run, {looked}: trimtab up", "bold red")
     for problem in seen.get("problems", []):
         yield "", _text(f"could not: {problem}", "bold red")
+
+
+def _lives(pid: int) -> bool:
+    """Whether there is a process of this id on this machine, ours or another's."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

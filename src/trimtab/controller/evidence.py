@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SCORE = "y.score."
+AHEAD_S = 86_400.0
+"""How far a request's event time may lie after its arrival: clocks and zones differ by less than a day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,14 +178,37 @@ def answered(predictions: pa.Table, event_clock: bool) -> Answered:
 
 def seconds(column: pa.ChunkedArray) -> NDArray[np.float64]:
     """Seconds since the epoch of a timestamp column; NaN where missing."""
+    return floats(micros_of(column)) / 1e6
+
+
+def believable(predictions: pa.Table) -> pa.Table:
+    """Event times that lie more than ``AHEAD_S`` after the arrival become the arrival.
+
+    Only for a project on the wall clock: there a request that claims to come from the year 9999 is a client's mistake,
+    and believing it would close every block and forget every row.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    claimed, arrived = predictions.column("event_time"), predictions.column("time")
+    ahead = pc.greater(pc.subtract(micros_of(claimed), micros_of(arrived)), int(AHEAD_S * 1e6))
+    if not pc.any(ahead).as_py():
+        return predictions
+    place = predictions.schema.get_field_index("event_time")
+    kept = pc.if_else(pc.fill_null(ahead, False), micros_of(arrived), micros_of(claimed))
+    return predictions.set_column(place, "event_time", kept.cast(pa.timestamp("us", tz="UTC")))
+
+
+def micros_of(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Microseconds since the epoch of a timestamp column."""
     import pyarrow as pa
 
-    micros = column.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
-    return floats(micros) / 1e6
+    return column.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
 
 
 def floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    """A numeric column as float64, NaN where missing."""
+    """A numeric column as float64, NaN where missing; rounded where it is more than a float64 holds, as the first
+    years of the calendar in microseconds."""
     import pyarrow as pa
 
-    return np.asarray(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
+    return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)

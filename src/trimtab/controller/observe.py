@@ -16,7 +16,7 @@ import numpy as np
 from trimtab.controller.blocks import Blocks
 from trimtab.controller.codec import record_of
 from trimtab.controller.comparison import Comparison
-from trimtab.controller.evidence import Evidence, answered, loss_scale
+from trimtab.controller.evidence import Evidence, answered, believable, loss_scale
 from trimtab.core.decide.snapshot import JobFact, Snapshot
 from trimtab.core.decide.status import Rollout, Status, Watch
 from trimtab.core.diagnosis.assess import assess
@@ -112,6 +112,8 @@ class Observer:
             self._comparison = wanted
 
     def _take(self, predictions: pa.Table, labels: pa.Table) -> None:
+        if predictions.num_rows and not self.settings.event_clock:
+            predictions = believable(predictions)
         labelled = self._evidence.add(predictions, labels)
         scale = 1.0
         if predictions.num_rows:

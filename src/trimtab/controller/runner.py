@@ -16,10 +16,12 @@ from trimtab.core.domain.errors import ExternalError
 from trimtab.core.rollout.analysis import analyse
 
 _POLL_S = 0.1
+_PAUSE_S_MAX = 300.0
+"""Longest pause between two ticks that fail by a defect."""
 
 
 def run(
-    loop: Loop,
+    begin: Callable[[], Loop],
     view: View,
     *,
     every_s: float,
@@ -30,28 +32,66 @@ def run(
     """Tick every ``every_s`` seconds until ``stop()``.
 
     Args:
+        begin: makes a loop that remembers nothing.
         mind: called between ticks, e.g. to restart a server that died.
 
-    A tick that finds the outside failing (disk, registry) is told and tried again; what is wrong with us ends the
-    process.
+    A tick that finds the outside failing (disk, registry) is told and tried again. So is one that fails by a defect of
+    ours, after growing pauses and from the journal and the log anew: requests are answered meanwhile, and ending would
+    take the server away for a fault that is not the server's.
     """
-    waiting = threading.Event()
+    loop, defects = begin(), 0
     while not stop():
         mind()
         try:
             tick = loop.tick()
             view.save(seen(tick))
+            defects = 0
         except ExternalError as error:
-            tick = Tick(loop.status.at, loop.status, Snapshot(), problems=(str(error),))
+            tick = _failed(loop, view, str(error))
+        except Exception as error:  # noqa: BLE001 - told, and stands in the view: the server must go on
+            defects += 1
+            tick = _failed(loop, view, defect_text(error))
+            loop = begin()
         if tick.entries or tick.problems:
             tell(tick)
         if tick.entries:
             continue  # one change of traffic per tick, then look again
-        left = every_s
-        while left > 0 and not stop():
-            mind()
-            waiting.wait(min(_POLL_S, left))
-            left -= _POLL_S
+        _wait(every_s if not defects else min(every_s * 2**defects, max(every_s, _PAUSE_S_MAX)), stop, mind)
+
+
+def defect_text(error: Exception) -> str:
+    """What is said of an error that no one foresaw: where it arose, since no trace is shown.
+
+    >>> defect_text(ValueError("no"))
+    'a defect of Trimtab (ValueError: no); serving goes on'
+    """
+    words = " ".join(str(error).split())
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f" at {trace.tb_frame.f_globals.get('__name__', '?')}:{trace.tb_lineno}" if trace is not None else ""
+    return f"a defect of Trimtab ({type(error).__name__}: {words}{place}); serving goes on"
+
+
+def _failed(loop: Loop, view: View, problem: str) -> Tick:
+    """A tick that came to nothing; the view keeps what was seen before, and gets the problem."""
+    tick = Tick(loop.status.at, loop.status, Snapshot(), problems=(problem,))
+    try:
+        before = view.load() or {}
+        controller = {"at": before.get("now", tick.now), **(before.get("controller") or {})}
+        view.save({**before, "controller": {**controller, "pid": os.getpid(), "problems": [problem]}})
+    except ExternalError as error:  # the disk is full, say: then only the terminal tells
+        tick = Tick(tick.now, tick.status, tick.snapshot, problems=(problem, str(error)))
+    return tick
+
+
+def _wait(seconds: float, stop: Callable[[], bool], mind: Callable[[], None]) -> None:
+    waiting = threading.Event()
+    left = seconds
+    while left > 0 and not stop():
+        mind()
+        waiting.wait(min(_POLL_S, left))
+        left -= _POLL_S
 
 
 def seen(tick: Tick) -> dict[str, Any]:

@@ -17,18 +17,16 @@ class FileView:
         self._path = path
 
     def save(self, seen: dict[str, Any]) -> None:
-        write_aside(self._path, json.dumps(seen, separators=(",", ":")).encode())
+        _write(self._path, json.dumps(seen, separators=(",", ":")).encode())
 
     def load(self) -> dict[str, Any] | None:
         try:
             seen: dict[str, Any] = json.loads(self._path.read_bytes())
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):  # damaged is as good as lost: the next tick writes it again
             return None
-        except (OSError, ValueError) as error:
-            raise ExternalError(
-                f"{self._path} cannot be read: {error}; delete it, the next tick writes it again"
-            ) from error
-        return seen
+        except OSError as error:
+            raise ExternalError(f"{self._path} cannot be read: {error.strerror or error}") from error
+        return seen if isinstance(seen, dict) else None
 
 
 class FileOutbox:
@@ -43,7 +41,17 @@ class FileOutbox:
         except FileNotFoundError:
             return 0
         except (OSError, ValueError) as error:
-            raise ExternalError(f"{self._path} cannot be read: {error}") from error
+            raise ExternalError(
+                f"{self._path} cannot be read: {error}; it holds the number of the last decision whose messages were "
+                "sent: write that number (0 sends all messages again)"
+            ) from error
 
     def deliver(self, seq: int) -> None:
-        write_aside(self._path, str(seq).encode())
+        _write(self._path, str(seq).encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        write_aside(path, content)
+    except OSError as error:
+        raise ExternalError(f"{path} cannot be written: {error.strerror or error}") from error
