@@ -43,6 +43,12 @@ COMMANDS = (
     Command("approve", "Act", "Confirm what the loop asked for.", "trimtab.cli.act:approve"),
     Command("reject", "Act", "Decline what the loop asked for.", "trimtab.cli.act:reject"),
     Command("override", "Act", "Let a version pass against its gates, on record.", "trimtab.cli.act:override"),
+    Command(
+        "simulate",
+        "Try",
+        "Try to break the loop in a simulated world, under a seed.",
+        "trimtab.cli.simulate:simulate",
+    ),
 )
 
 _HEAD = """\

@@ -179,7 +179,7 @@ def fold(status: Status, seq: int, at: float, actions: Iterable[Action]) -> Stat
     for action in actions:
         status = _APPLY[type(action)](status, action, seq, at)
     status = _without_moot_questions(status)
-    if _unnumbered(status) != _unnumbered(before):
+    if _routed(status) != _routed(before):
         generation = before.generation + 1
         status = replace(status, generation=generation)
         if status.rollout is not None and (before.rollout is None or before.rollout.id != status.rollout.id):
@@ -220,9 +220,15 @@ def check_invariants(status: Status) -> None:
     routes_of(status)
 
 
-def _unnumbered(status: Status) -> Routes | None:
-    routes = routes_of(status)
-    return None if routes is None else replace(routes, generation=0)
+def _routed(status: Status) -> tuple[object, ...]:
+    """What the routes are made of but for their generation: equal exactly where the routes are."""
+    rollout, watch = status.rollout, status.watch
+    if status.champion is None:
+        return ()
+    if rollout is not None:
+        paired = rollout.weight > 0 and rollout.plan.paired
+        return status.champion, status.salt, "rollout", rollout.version, rollout.weight, paired
+    return status.champion, status.salt, "watch", None if watch is None else watch.predecessor
 
 
 def _record_version(status: Status, action: act.RecordVersion, seq: int, at: float) -> Status:

@@ -5,20 +5,24 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-if TYPE_CHECKING:
-    import numpy as np
+from numpy.random import PCG64, Generator  # noqa: TID251 - a simulation's chance begins here, from its seed
 
 _BLOCK = 512
 
 T = TypeVar("T")
 
 
+def seeded(*seed: int) -> Generator:
+    """The generator of a seed."""
+    return Generator(PCG64(seed))
+
+
 class Chance:
     """Single draws. The same generator state gives the same draws."""
 
-    def __init__(self, generator: np.random.Generator) -> None:
+    def __init__(self, generator: Generator) -> None:
         self._generator = generator
         self._drawn: list[float] = []
 

@@ -17,8 +17,8 @@ from trimtab.core.domain.routes import Routes
 from trimtab.ports import JobReport, Jobs, Journal, Notice, Notifier, Registry, RunLog, ServerReport, Target
 
 
-class Died(BaseException):  # noqa: N818 - it stands for kill -9, which no handler of errors may catch
-    """The process is gone."""
+class Died(BaseException):
+    """The process is gone. It stands for kill -9, which no handler of errors may catch."""
 
 
 class Strike(Enum):
@@ -41,14 +41,25 @@ class Chaos:
     other: Callable[[], None] | None = None
     """Acts when the strike is ``OTHER``."""
     tell: Callable[[str], None] | None = None
+    _struck: bool = False
 
     def arm(self, strike: Strike, calls: int, other: Callable[[], None] | None = None) -> None:
         """Strike at the ``calls``-th half-call from now, if there are so many."""
         self.strike, self.calls_left, self.other = strike, calls, other
+        self._struck = False
 
     def disarm(self) -> None:
         """The act is over."""
         self.strike = None
+
+    @property
+    def struck(self) -> bool:
+        """Whether there was a strike since the newest ``arm`` or ``calm``."""
+        return self._struck
+
+    def calm(self) -> None:
+        """Nothing strikes in the act that comes now."""
+        self.strike, self._struck = None, False
 
     def around(self, port: str, call: str) -> None:
         """Goes before and after the effect of each call."""
@@ -61,7 +72,7 @@ class Chaos:
 
     def _strike(self, port: str, call: str) -> None:
         strike, other = self.strike, self.other
-        self.strike = None
+        self.strike, self._struck = None, True
         if self.tell is not None and strike is not None:
             self.tell(f"at {port}.{call}: {strike.value}")
         if strike is Strike.DEATH:
@@ -213,5 +224,3 @@ class Silent:
 
     def load(self) -> dict[str, Any] | None:
         return None
-
-

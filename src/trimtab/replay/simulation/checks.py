@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from trimtab.controller.codec import catch_up, decode
 from trimtab.core.decide import actions as act
-from trimtab.core.decide.status import Status, check_invariants, routes_of
+from trimtab.core.decide.status import Rollout, Status, check_invariants, routes_of
 from trimtab.core.domain.errors import InvariantError, TrimtabError
 from trimtab.core.domain.gate import VersionRecord
 from trimtab.core.domain.journal import Entry
@@ -50,6 +50,8 @@ class Checker:
     status: Status = field(default_factory=Status)
     alerts: dict[str, str] = field(default_factory=dict)
     """Id to title of every alert in the journal."""
+    moved: dict[int, Rollout] = field(default_factory=dict)
+    """Entries of the loop that moved a rollout on by evidence, and the rollout before."""
     _routes: dict[int, tuple[Routes, int]] = field(default_factory=dict)
     """Generation to its routes and the entry that made them so."""
     _trainings: dict[str, int] = field(default_factory=dict)
@@ -155,6 +157,10 @@ class Checker:
             raise Violation(f"rollout {rollout.id} is paused and moves on by itself")
         if any(incident.quarantines for incident in before.open_incidents):
             raise Violation(f"rollout {rollout.id} moves on while a fault of the data is open")
+        step = rollout.step + 1
+        next_weight = rollout.plan.steps[step] if step < len(rollout.plan.steps) else 100
+        if isinstance(action, act.EnterStep) and (action.step, action.weight) != (step, next_weight):
+            raise Violation(f"rollout {rollout.id} goes to step {action.step} at {action.weight} %, {step} is next")
         codes = {reason["code"] for reason in entry.reasons}
         if rollout.plan.strategy == "blue-green" and "Loaded" in codes:
             return
@@ -163,6 +169,7 @@ class Checker:
         if entry.at - rollout.step_started_at < rollout.plan.bake_s:
             raise Violation(f"rollout {rollout.id} leaves a step before its bake time")
         self._evidence(rollout.plan, entry)
+        self.moved[entry.seq] = rollout
 
     def _evidence(self, plan: RolloutPlan, entry: Entry) -> None:
         metrics = {metric["name"]: metric for metric in entry.evidence.get("metrics", ())}

@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from trimtab.controller import commands
 from trimtab.controller.converge import World
 from trimtab.controller.loop import Loop, Tick
 from trimtab.core.decide.policy import Mode, Policy, RetrainPolicy
+from trimtab.core.decide.status import routes_of
 from trimtab.core.diagnosis.result import Fault
 from trimtab.core.domain.errors import ExternalError
 from trimtab.core.domain.gate import GateResult, VersionRecord
@@ -24,10 +24,11 @@ from trimtab.core.domain.journal import Draft, Entry
 from trimtab.core.domain.routes import Routes
 from trimtab.core.domain.times import DAY_S, HOUR_S, MINUTE_S, duration_text, iso
 from trimtab.core.domain.verdict import Severity, Verdict
+from trimtab.core.rollout.analysis import analyse
 from trimtab.core.rollout.plan import OnLongest, RolloutPlan, Strategy
 from trimtab.ports import RunLog
 from trimtab.replay.fakes import FakeClock, MemoryJobs, MemoryJournal, MemoryNotifier, MemoryRegistry
-from trimtab.replay.simulation.chance import Chance, Wheel
+from trimtab.replay.simulation.chance import Chance, Wheel, seeded
 from trimtab.replay.simulation.chaos import (
     Chaos,
     Died,
@@ -42,32 +43,37 @@ from trimtab.replay.simulation.chaos import (
 )
 from trimtab.replay.simulation.checks import Checker, Ledger, Violation
 from trimtab.replay.simulation.people import STRATEGIES, People, SimulatedDesk
-from trimtab.replay.simulation.world import FEATURES, LEVELS, Fleet, Observer, Truth
+from trimtab.replay.simulation.world import FEATURES, Fleet, Observer, Truth
 
 BEGIN_S = 1_700_000_000.0
 QUIET_TICKS = 24
 """After the faults stop, every controller ticks so often; then the world must be as the journal says. More than
 ``converge.ALIAS_LOOKS``: an alias that somebody moved is found again within that many.
 """
-_STRIKES = 0.22
-_HALF_CALLS = 26
+_STRIKES = 0.28
+_EARLY, _LATE = 6, 26
+"""Half-calls of a port before a strike: half of the strikes come while it is decided, half anywhere in the act."""
 _OUTAGE_ENDS = 0.12
-_PORTS = ("registry", "target", "jobs", "notifier", "journal", "outbox")
+_BEGUN = 0.85
+"""Share of the stories that begin with a first version."""
+_PORTS = ("registry", "registry", "target", "jobs", "notifier", "journal", "outbox", "log")
 _PASSES = (1.0, MINUTE_S, 10 * MINUTE_S, HOUR_S, HOUR_S, 3 * HOUR_S, 8 * HOUR_S, DAY_S)
 
 _WHEEL = Wheel(
     {
-        "tick": 36,
+        "tick": 34,
         "traffic": 30,
         "command": 9,
-        "jobs": 8,
-        "data": 5,
-        "servers": 6,
-        "outage": 3,
-        "controllers": 2.5,
+        "jobs": 9,
+        "data": 7,
+        "servers": 5,
+        "outage": 2,
+        "controllers": 4,
         "alias": 0.5,
     }
 )
+
+_LEVELS = ("good", "good", "same", "same", "bad", "broken")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +122,7 @@ class Endpoint:
         self.seed = seed
         self.counts: Counter[str] = Counter()
         self._tell = tell
-        self.chance = Chance(np.random.Generator(np.random.PCG64(seed)))
+        self.chance = Chance(seeded(seed))
         self.policy = policy_of(self.chance)
         self.clock = FakeClock(BEGIN_S)
         self.truth = Truth(self.chance)
@@ -127,7 +133,17 @@ class Endpoint:
         self._build = build
         self._tick = 0
         self._acting = 0
+        self._ticked: Tick | None = None
         self.controllers: list[Loop | None] = [self._controller()]
+        plan = self.policy.plan
+        self._say(
+            f"seed {seed}: {self.policy.mode}, {plan.strategy}, steps {plan.steps}, {len(self.fleet.fleet)} servers"
+        )
+        if self.chance.happens(_BEGUN):
+            record = self._register("manual-0", Verdict.SUCCESSFUL)
+            commands.record(self.people.desk, record, deploy=True, actor="ann")
+            self._say("ann: train, the first version")
+            self._check()
         self._events: dict[str, Callable[[], None]] = {
             "tick": self._tick_event,
             "traffic": self._traffic,
@@ -187,7 +203,7 @@ class Endpoint:
         self.journal.append = appended  # type: ignore[method-assign]
 
     def _controller(self) -> Loop:
-        observer = Observer(self.truth, self._jobs_port, self._target)
+        observer = Observer(self.truth, self._jobs_port, self._target, self.chaos)
         return self._build.loop(self.policy, self._journal, self.clock, observer, self.world)
 
     def _say(self, text: str) -> None:
@@ -211,6 +227,9 @@ class Endpoint:
     def _check(self) -> None:
         seq = self.checker.status.seq
         self.checker.check()
+        ticked, self._ticked = self._ticked, None
+        if ticked is not None:
+            self._audit(ticked)
         if self._tell is not None:
             for entry in self.journal.read(seq):
                 kinds = ", ".join(_brief(action) for action in entry.actions)
@@ -227,11 +246,13 @@ class Endpoint:
 
     def _arm(self) -> None:
         """Something may strike during what comes now."""
+        self.chaos.calm()
         if not self.chance.happens(_STRIKES):
             return
         drawn = self.chance.share()
-        strike = Strike.DEATH if drawn < 0.5 else Strike.FAILURE if drawn < 0.75 else Strike.OTHER
-        self.chaos.arm(strike, 1 + self.chance.below(_HALF_CALLS), self._somebody_else)
+        strike = Strike.DEATH if drawn < 0.35 else Strike.FAILURE if drawn < 0.6 else Strike.OTHER
+        calls = _EARLY if self.chance.happens(0.5) else _LATE
+        self.chaos.arm(strike, 1 + self.chance.below(calls), self._somebody_else)
 
     def _run_tick(self, place: int) -> None:
         loop = self.controllers[place]
@@ -249,18 +270,54 @@ class Endpoint:
         except ExternalError as error:
             self.counts["failures"] += 1
             self._say(f"controller {place}: {error}")
+            self._routed(loop)
         else:
             self._after(place, tick)
+            self._routed(loop)
         finally:
             self._acting = before
             self.chaos.disarm()
 
+    def _routed(self, loop: Loop) -> None:
+        """What was decided is in force after a tick that nobody disturbed, whatever else is away: an old version comes
+        back though the registry is down, and a decision does not wait for a log that cannot be read.
+        """
+        if self.chaos.struck or not self.chaos.out.isdisjoint(("target", "journal")):
+            return
+        wanted, found = routes_of(loop.status), self.fleet.routes()
+        if wanted is None or found == wanted or not wanted.versions <= self.fleet.installed():
+            return
+        if found is None or found.generation < wanted.generation:
+            away = ", ".join(sorted(self.chaos.out)) or "nothing"
+            raise Violation(f"generation {wanted.generation} is decided and installed, not in force; {away} is away")
+
     def _after(self, place: int, tick: Tick) -> None:
         self.counts["conflicts"] += tick.conflict
         self.counts["problems"] += len(tick.problems)
+        self._ticked = tick
         if self._tell is not None and (tick.entries or tick.problems or tick.conflict):
             conflict = "; somebody else was first" if tick.conflict else ""
             self._say(f"controller {place} ticks: {len(tick.entries)} decisions{conflict}; {'; '.join(tick.problems)}")
+
+    def _audit(self, tick: Tick) -> None:
+        """What was seen in a tick must bear out what was done in it, by the production's own analysis."""
+        facts, status = tick.snapshot.rollout, tick.status
+        watch = status.watch
+        if watch is not None and watch.version in tick.snapshot.refused and not tick.conflict and not tick.entries:
+            raise Violation(f"version {watch.version} is refused by a server and stays champion, though it is watched")
+        if facts is None or tick.conflict:
+            return
+        for entry in tick.entries:
+            moved = self.checker.moved.get(entry.seq)
+            if moved is not None:
+                verdict = analyse(moved.plan, facts, moved.step_started_at, tick.now).verdict
+                if verdict is not Verdict.SUCCESSFUL:
+                    raise Violation(f"entry {entry.seq} moves rollout {moved.id} on, what was seen is {verdict}")
+        rollout = status.rollout
+        if rollout is not None and facts.looks:
+            verdict = analyse(rollout.plan, facts, rollout.step_started_at, tick.now).verdict
+            if verdict is Verdict.FAILED:
+                raise Violation(f"rollout {rollout.id} goes on though what was seen shows harm")
 
     def _somebody_else(self) -> None:
         """Another controller or a person acts in the middle of somebody's act."""
@@ -321,9 +378,9 @@ class Endpoint:
         gate = GateResult("performance", verdict, "log loss 0.50 against 0.51")
         run = RunLog(job, self.clock.now(), {}, {}, {"job": job}, (), Path(job), verdict, (gate,))
         record = self.registry.register(run)
-        self.truth.levels[record.version] = self.chance.one_of(tuple(LEVELS))
+        self.truth.levels[record.version] = self.chance.one_of(_LEVELS)
         self.truth.created[record.version] = self.clock.now()
-        if self.chance.happens(0.06):
+        if self.chance.happens(0.1):
             self._unloadable.add(record.version)
         return record
 
@@ -368,7 +425,7 @@ class Endpoint:
     def _column_fault(self, now: float) -> None:
         faults = self.truth.faults
         for place, fault in enumerate(faults):
-            if fault.until_s is None and self.chance.happens(0.7):
+            if fault.until_s is None and self.chance.happens(0.85):
                 faults[place] = replace(fault, until_s=now)
                 self._say(f"{fault.features[0]} is sound again")
                 return

@@ -17,6 +17,7 @@ from trimtab.core.domain.errors import InvariantError
 from trimtab.core.rollout.facts import ArmCounts, Look, RolloutFacts
 from trimtab.core.rollout.metrics import MetricResult
 from trimtab.core.rollout.plan import RolloutPlan
+from trimtab.replay.simulation.chance import seeded
 
 LOOKS_MAX = 16
 """After so many looks a comparison sees no more traffic."""
@@ -92,7 +93,7 @@ def _labelled(labels: str, place: int) -> int:
 def look_of(script: Script, place: int) -> Look:
     """The look at this place of the script, without its time."""
     relation, labels, traffic = script
-    generator = np.random.Generator(np.random.PCG64([RELATIONS.index(relation), LABELS.index(labels), place]))
+    generator = seeded(RELATIONS.index(relation), LABELS.index(labels), place)
     requests = _REQUESTS[traffic]
     errors = int(generator.binomial(requests, 0.5)) if relation == "broken" else 0
     rows = _labelled(labels, place)

@@ -98,7 +98,6 @@ def campaign(
     *,
     build: Build = PRODUCTION,
     findings_max: int = 1,
-    progress: Callable[[int], None] = lambda done: None,
 ) -> Campaign:
     """Run each seed for ``steps`` steps and let it settle.
 
@@ -107,7 +106,6 @@ def campaign(
         steps: things that happen in each.
         build: what runs; a broken one to see that it is caught.
         findings_max: stop after so many broken seeds.
-        progress: called with the number of seeds done.
     """
     total = Campaign(steps=steps)
     began = time.perf_counter()
@@ -120,9 +118,8 @@ def campaign(
             _add_up(total.counts, endpoint)
             if rule is not None:
                 total.findings.append(_told(seed, steps, build))
-                if len(total.findings) >= findings_max:
-                    break
-            progress(total.seeds)
+            if len(total.findings) >= findings_max:
+                break
     total.seconds = time.perf_counter() - began
     return total
 

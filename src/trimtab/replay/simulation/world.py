@@ -18,6 +18,7 @@ from trimtab.core.rollout.facts import RolloutFacts
 from trimtab.ports import Jobs, ServerReport, Target
 from trimtab.replay.fakes import MemoryTarget
 from trimtab.replay.simulation.chance import Chance
+from trimtab.replay.simulation.chaos import Chaos
 from trimtab.replay.simulation.evidence import LABELS, NOTHING, TRAFFIC, Comparison
 
 FEATURES = ("wind", "hour", "carrier")
@@ -150,12 +151,14 @@ class Observer:
     truth: Truth
     jobs: Jobs
     target: Target
+    chaos: Chaos
     behind: int = 0
     """Looks that the log does not show yet."""
     _assessed: tuple[object, Assessment | None] | None = None
 
-    def ingest(self, status: Status) -> None:
+    def ingest(self, status: Status) -> None:  # noqa: ARG002
         """The log is read; some of it is still on its way."""
+        self.chaos.around("log", "read")
         late = self.truth.chance.share()
         self.behind = 0 if late < 0.8 else 1 if late < 0.9 else 3
 
