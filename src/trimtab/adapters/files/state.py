@@ -21,7 +21,7 @@ class FileView:
 
     def load(self) -> dict[str, Any] | None:
         try:
-            seen: dict[str, Any] = json.loads(self._path.read_bytes())
+            seen: object = json.loads(self._path.read_bytes())
         except (FileNotFoundError, ValueError):  # damaged is as good as lost: the next tick writes it again
             return None
         except OSError as error:
