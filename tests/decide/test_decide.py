@@ -57,6 +57,18 @@ def test_a_canary_advances_on_evidence_and_time_and_is_promoted() -> None:
     assert world.status.watch is not None
 
 
+def test_what_was_said_of_the_old_champion_is_not_held_against_the_new_one() -> None:
+    """A drift retraining is promoted in a tick whose assessment still speaks of its predecessor."""
+    world = World().with_champion().with_candidate()
+    world.tick()
+    for _ in range(2):
+        good = RolloutFacts(tuple(paired_look(world.now + k * 3600, -0.02) for k in range(1, 20)))
+        done = world.tick(Snapshot(event_time=1.0, assessment=drifted(), assessed=1, rollout=good), after_s=1.1 * DAY_S)
+    assert "Promote" in done
+    assert "OpenIncident" not in done
+    assert not world.status.open_incidents
+
+
 def test_harm_aborts_at_once_and_bars_the_version() -> None:
     """A release that is worse on live labels: users must not wait for the bake time."""
     world = World().with_champion().with_candidate()

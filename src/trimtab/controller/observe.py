@@ -89,6 +89,7 @@ class Observer:
         return Snapshot(
             event_time=self.event_time,
             assessment=self._assess(),
+            assessed=self._blocks.key[0] if self._blocks is not None else None,
             rollout=facts if status.rollout is not None else None,
             watch=facts if status.rollout is None and status.watch is not None else None,
             jobs=ended_jobs(status, self.jobs),

@@ -32,7 +32,7 @@ class _Trouble:
 def track_incidents(policy: Policy, status: Status, snapshot: Snapshot, now: float) -> Move | None:
     """Open what is new, close what ended; one at a time."""
     assessment = snapshot.assessment
-    if assessment is None:
+    if assessment is None or snapshot.assessed not in (None, status.champion):
         return None
     for fault in assessment.faults:
         if fault.until_s is None and not _known(status, fault, policy.block_s):

@@ -28,6 +28,8 @@ class Snapshot:
     """The newest event time in the prediction log."""
     assessment: Assessment | None = None
     """Of the champion's traffic since it went live; None while there is none."""
+    assessed: int | None = None
+    """The version that ``assessment`` is about: a promotion in the same tick makes it the predecessor's."""
     rollout: RolloutFacts | None = None
     """Evidence since the active rollout began."""
     watch: RolloutFacts | None = None
