@@ -89,7 +89,8 @@ def converge(
         memory: of earlier ticks of this process.
     """
     done = Converged()
-    done.attempt("routes", lambda: _routes(policy, status, world))
+    if done.attempt("routes", lambda: _routes(status, world)):
+        done.attempt("earlier versions", lambda: _earlier_versions(policy, status, world))
     training = status.training
     if training is not None:
         done.attempt(f"job {training.spec.job}", lambda: world.jobs.start(training.spec.job, job_spec(training)))
@@ -110,16 +111,25 @@ def job_spec(training: Training) -> dict[str, Any]:
     return {**spec, "now": training.started_at, "actor": "controller"}
 
 
-def _routes(policy: Policy, status: Status, world: World) -> None:
+def _routes(status: Status, world: World) -> None:
+    """Nothing but what the routes need comes before them: a rollback must not wait for a registry that is away."""
     routes = routes_of(status)
     if routes is None:
         return
-    warm = set(status.previous[: policy.keep])
-    for version in sorted(routes.versions | (warm & set(status.versions))):
+    for version in sorted(routes.versions):
         install(version, world.registry, world.target)
-    current = world.target.routes()
-    if current != routes:
+    if world.target.routes() != routes:
         _apply(routes, world.target)
+
+
+def _earlier_versions(policy: Policy, status: Status, world: World) -> None:
+    """The newest earlier champions stay warm; the rest go."""
+    routes = routes_of(status)
+    if routes is None:
+        return
+    warm = set(status.previous[: policy.keep]) & set(status.versions)
+    for version in sorted(warm):
+        install(version, world.registry, world.target)
     for version in sorted(world.target.installed() - routes.versions - warm):
         _retire(version, world.target)
 

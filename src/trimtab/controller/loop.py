@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from trimtab.controller.codec import catch_up, draft
-from trimtab.controller.converge import Memory, World, converge
+from trimtab.controller.converge import Converged, Memory, World, converge
 from trimtab.core.decide.decide import decide
 from trimtab.core.decide.moves import Move
 from trimtab.core.decide.policy import Policy
 from trimtab.core.decide.snapshot import Snapshot
 from trimtab.core.decide.status import Status
-from trimtab.core.domain.errors import ConflictError
+from trimtab.core.domain.errors import ConflictError, ExternalError
 from trimtab.core.domain.journal import Entry
 from trimtab.ports import Clock, Journal
 
@@ -74,11 +74,20 @@ class Loop:
         return self._status
 
     def tick(self) -> Tick:
-        """Look once, decide, write it down, and only then act."""
+        """Look once, decide, write it down, and only then act.
+
+        Raises:
+            ExternalError: the journal or what is observed failed. What was decided before is carried out all the same:
+                a rollback does not wait for a log that cannot be read.
+        """
         status = self.catch_up()
-        self._observer.ingest(status)
-        now = self._clock.now()
-        snapshot = self._observer.snapshot(status)
+        try:
+            self._observer.ingest(status)
+            now = self._clock.now()
+            snapshot = self._observer.snapshot(status)
+        except ExternalError:
+            self._converge()
+            raise
         decision = decide(self.policy, status, snapshot, now)
         try:
             entries = self._append(status.seq, decision.moves, now)
@@ -86,9 +95,13 @@ class Loop:
             return Tick(now, status, snapshot, conflict=True)
         self._status = catch_up(status, entries)
         self._entries.extend(entries)
+        done = self._converge()
+        return Tick(now, self._status, snapshot, tuple(entries), tuple(done.problems))
+
+    def _converge(self) -> Converged:
         done = converge(self.policy, self._status, self._entries, self._world, self._memory)
         self._forget()
-        return Tick(now, self._status, snapshot, tuple(entries), tuple(done.problems))
+        return done
 
     def _append(self, expected: int, moves: tuple[Move, ...], now: float) -> list[Entry]:
         if not moves:

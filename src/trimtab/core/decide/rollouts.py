@@ -21,7 +21,7 @@ from trimtab.core.decide.encode import encode
 from trimtab.core.decide.moves import Move
 from trimtab.core.decide.policy import Mode, Policy
 from trimtab.core.decide.snapshot import Snapshot
-from trimtab.core.decide.status import Rollout, Status
+from trimtab.core.decide.status import Rollout, Status, Watch
 from trimtab.core.domain.times import duration_text
 from trimtab.core.domain.verdict import Reason, Severity, Verdict
 from trimtab.core.rollout.analysis import Analysis, analyse
@@ -122,19 +122,31 @@ def judge_watch(policy: Policy, status: Status, snapshot: Snapshot, now: float) 
     watch = status.watch
     if watch is None:
         return None
+    refusal = snapshot.refused.get(watch.version)
+    if refusal is not None:
+        text = f"a server refused version {watch.version}: {refusal}"
+        return _return(watch, (Reason("VersionRefused", text),), {})
     if snapshot.watch is not None:
         analysis = analyse(watch.plan, snapshot.watch, watch.since, now)
         if analysis.verdict is Verdict.FAILED:
-            text = "; ".join(reason.text for reason in analysis.reasons)
-            actions: tuple[Action, ...] = (
-                RollBack(watch.predecessor, watch.version),
-                Alert(Severity.SEVERE, f"rolled back from version {watch.version} to {watch.predecessor}", text),
-            )
-            return Move(actions, analysis.reasons, watch.decision, figures(analysis))
+            return _return(watch, analysis.reasons, figures(analysis))
     if now >= watch.until:
         text = f"version {watch.version} was no worse than {watch.predecessor} for {duration_text(now - watch.since)}"
         return Move((EndWatch(watch.version),), (Reason("WatchEnded", text),), watch.decision)
     return None
+
+
+def _return(watch: Watch, reasons: tuple[Reason, ...], evidence: dict[str, Any]) -> Move:
+    """All traffic back to the predecessor, which stayed warm."""
+    actions: tuple[Action, ...] = (
+        RollBack(watch.predecessor, watch.version),
+        Alert(
+            Severity.SEVERE,
+            f"rolled back from version {watch.version} to {watch.predecessor}",
+            "; ".join(reason.text for reason in reasons),
+        ),
+    )
+    return Move(actions, reasons, watch.decision, evidence)
 
 
 def deploy_waiting(policy: Policy, status: Status, snapshot: Snapshot, now: float) -> Move | None:
