@@ -9,8 +9,10 @@ colleague releases a version that is better offline and worse online. What is sh
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -191,6 +193,36 @@ class Demo:
         return True
 
 
+def end_leftovers(root: Path) -> None:
+    """End the server and the training that an interrupted demo left running in ``root``; they outlive their starter.
+
+    Raises:
+        ExternalError: one of them does not end.
+    """
+    marks = [str(root / ".trimtab" / "deployment").encode(), str(root / "trimtab.yaml").encode()]
+    until = time.monotonic() + READY_S
+    while pids := [pid for pid in _processes() if any(mark in _words(pid) for mark in marks)]:
+        if time.monotonic() > until:
+            raise ExternalError(f"processes {pids} of an earlier demo do not end; end them first")
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):  # it ended between the two looks
+                os.kill(pid, signal.SIGTERM)
+        time.sleep(0.2)
+
+
+def _processes() -> list[int]:
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+
+
+def _words(pid: int) -> list[bytes]:
+    """The command line of a process of ours; empty when it is gone or another's."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return []
+    return words if b"trimtab.serving" in words or b"trimtab.cli.job" in words else []
+
+
 def set_up(root: Path, year: pa.Table) -> None:
     """A fresh project under ``root``.
 
@@ -200,6 +232,7 @@ def set_up(root: Path, year: pa.Table) -> None:
     if root.exists():
         if any(root.iterdir()) and not (root / "trimtab.yaml").exists():
             raise ExternalError(f"{root} holds something else than an earlier demo; move it away first")
+        end_leftovers(root)
         shutil.rmtree(root)
     (root / "data").mkdir(parents=True)
     for name in ("trimtab.yaml", "release.yaml", "estimator.py"):
