@@ -288,3 +288,18 @@ def test_a_missing_value_that_the_model_cannot_score_is_the_callers(packages: Pa
         assert [r["x.b"] for r in logged[:1]] == [None]
         assert logged[0]["error"] is not None
         assert logged[0]["y.prediction"] is None
+
+
+def test_earlier_versions_stay_loaded_beside_the_routes(packages: Path, tmp_path: Path) -> None:
+    """Three promotions ago is one change of weights away; a broken version among them harms nothing."""
+    plain = packages / "plain-1"
+    with start(tmp_path, {1: plain, 2: packages / "plain-2", 3: plain, 4: plain}) as server:
+        (server.deployment / "versions" / "3" / "signature.json").write_text("{}")
+        write_routes(server.deployment, 2, {1: 100}, warm=[2, 3, 4])
+        eventually(lambda: server.status()["warm"] == [2, 4])
+        report = server.status()
+        assert (report["generation"], report["loaded"], report["refused"]) == (2, [1, 2, 4], [])
+        assert [refused["version"] for refused in report["warm_refused"]] == [3]
+        write_routes(server.deployment, 3, {2: 100}, warm=[4, 1])
+        eventually(lambda: server.status()["generation"] == 3)
+        assert server.status()["loaded"] == [1, 2, 4], "nothing was loaded again"

@@ -7,7 +7,7 @@ two of its lines.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from trimtab.controller.codec import decode
 from trimtab.core.decide.actions import Alert
 from trimtab.core.decide.policy import Policy
-from trimtab.core.decide.status import Status, Training, routes_of
+from trimtab.core.decide.status import Status, Training, routes_of, warm_of
 from trimtab.core.domain.errors import ConflictError, ExternalError, InvariantError, NotFoundError
 from trimtab.core.domain.journal import Entry
 from trimtab.core.domain.routes import Routes
@@ -89,7 +89,7 @@ def converge(
         memory: of earlier ticks of this process.
     """
     done = Converged()
-    if done.attempt("routes", lambda: _routes(status, world)):
+    if done.attempt("routes", lambda: _routes(policy, status, world)):
         done.attempt("earlier versions", lambda: _earlier_versions(policy, status, world))
     training = status.training
     if training is not None:
@@ -111,14 +111,16 @@ def job_spec(training: Training) -> dict[str, Any]:
     return {**spec, "now": training.started_at, "actor": "controller"}
 
 
-def _routes(status: Status, world: World) -> None:
+def _routes(policy: Policy, status: Status, world: World) -> None:
     """Nothing but what the routes need comes before them: a rollback must not wait for a registry that is away."""
-    routes = routes_of(status)
-    if routes is None:
+    wanted = routes_of(status)
+    if wanted is None:
         return
+    routes = replace(wanted, warm=tuple(v for v in warm_of(status, policy.keep) if v not in wanted.versions))
     for version in sorted(routes.versions):
         install(version, world.registry, world.target)
-    if world.target.routes() != routes:
+    now = world.target.routes()
+    if now != routes or now.warm != routes.warm:
         _apply(routes, world.target)
 
 
@@ -127,7 +129,7 @@ def _earlier_versions(policy: Policy, status: Status, world: World) -> None:
     routes = routes_of(status)
     if routes is None:
         return
-    warm = set(status.previous[: policy.keep]) & set(status.versions)
+    warm = set(warm_of(status, policy.keep)) & set(status.versions)
     for version in sorted(warm):
         install(version, world.registry, world.target)
     for version in sorted(world.target.installed() - routes.versions - warm):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,12 +69,17 @@ class RefusedDeploymentError(ExternalError):
         super().__init__(reason)
 
 
+class RefusedVersionError(ExternalError):
+    """A version cannot be loaded, or is not what its manifest says."""
+
+
 class _Routes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     generation: int
     salt: str
     split: list[_Share]
     shadow: list[int] = []
     arms: dict[str, str] = {}
+    warm: list[int] = []
 
 
 class _Share(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -97,6 +102,7 @@ def read_routes(directory: Path) -> Routes:
             split=tuple(Share(share.version, share.weight) for share in raw.split),
             shadow=tuple(raw.shadow),
             arms={int(version): arm for version, arm in raw.arms.items()},
+            warm=tuple(raw.warm),
         )
     except FileNotFoundError:
         raise RefusedDeploymentError(f"{path} is not there yet: nothing was deployed") from None
@@ -106,8 +112,8 @@ def read_routes(directory: Path) -> Routes:
         raise RefusedDeploymentError(f"{path}: {error}") from error
 
 
-def load_models(directory: Path, previous: Deployment | None) -> tuple[Routes, dict[int, Model]]:
-    """Read the routes and load what the routes name, reusing models of ``previous`` whose content is the same.
+def load_models(directory: Path, known: Mapping[int, Model]) -> tuple[Routes, dict[int, Model]]:
+    """Read the routes and load what the routes name, reusing ``known`` models whose content is the same.
 
     Each version is verified against its manifest, warmed and proved on its example before this returns.
 
@@ -119,11 +125,9 @@ def load_models(directory: Path, previous: Deployment | None) -> tuple[Routes, d
     refused: dict[int, str] = {}
     for version in sorted(routes.versions):
         try:
-            models[version] = _model(directory / "versions" / str(version), version, previous)
-        except TrimtabError as error:
+            models[version] = load_version(directory, version, known.get(version))
+        except RefusedVersionError as error:
             refused[version] = str(error)
-        except Exception as error:  # noqa: BLE001  a foreign loader may raise anything: it must not stop what is served
-            refused[version] = f"cannot be loaded: {type(error).__name__}: {error}"
     refused.update(_misfits(routes, models))
     if refused:
         words = "; ".join(f"version {version}: {reason}" for version, reason in sorted(refused.items()))
@@ -160,15 +164,28 @@ def _names(signature: Signature) -> set[str]:
     return {*signature.names} | {name for name in (signature.entity, signature.time) if name is not None}
 
 
-def _model(directory: Path, version: int, previous: Deployment | None) -> Model:
-    known = previous.slots.get(version) if previous is not None else None
+def load_version(directory: Path, version: int, known: Model | None) -> Model:
+    """One version of a deployment directory, verified, warmed and proved; ``known`` where its content is the same.
+
+    Raises:
+        RefusedVersionError: why it cannot be served.
+    """
+    try:
+        return _model(directory / "versions" / str(version), known)
+    except TrimtabError as error:
+        raise RefusedVersionError(str(error)) from error
+    except Exception as error:  # a foreign loader may raise anything: it must not stop what is served
+        raise RefusedVersionError(f"cannot be loaded: {type(error).__name__}: {error}") from error
+
+
+def _model(directory: Path, known: Model | None) -> Model:
     if known is not None:
         try:
             digest = hashlib.sha256((directory / MANIFEST).read_bytes()).hexdigest()
         except OSError as error:
             raise IntegrityError(f"{directory / MANIFEST} cannot be read: {error.strerror or error}") from error
-        if digest == known.model.digest:
-            return known.model
+        if digest == known.digest:
+            return known
     if not directory.is_dir():
         raise DataError(f"{directory} is not there; install the version before routing to it")
     return load(directory)

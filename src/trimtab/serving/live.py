@@ -10,6 +10,8 @@ from pathlib import Path
 
 from trimtab.serving.deployment import Deployment, RefusedDeploymentError, assemble, load_models
 from trimtab.serving.metrics import Metrics
+from trimtab.serving.runtimes import Model
+from trimtab.serving.warm import WarmVersions
 
 RETRY_S = 2.0
 """Refused routes are tried again this often: a version may be repaired, a mount may come back."""
@@ -32,7 +34,17 @@ class LiveDeployment:
         self._stamp: Stamp = (-1, -1, -1)
         self._retry_at = 0.0
         self._hurry = asyncio.Event()
+        self.warm = WarmVersions(directory)
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
+
+    @property
+    def loaded(self) -> list[int]:
+        """Versions that can answer at once: those that the routes name, and the warm ones."""
+        return sorted(self._models())
+
+    def _models(self) -> dict[int, Model]:
+        slots = {} if self.current is None else self.current.slots
+        return self.warm.models | {version: slot.model for version, slot in slots.items()}
 
     async def refresh(self) -> None:
         """Load the routes if they changed since the last look (or were refused a while ago)."""
@@ -42,7 +54,7 @@ class LiveDeployment:
             return
         changed, self._stamp = stamp != self._stamp, stamp
         try:
-            routes, models = await loop.run_in_executor(self._loader, load_models, self._directory, self.current)
+            routes, models = await loop.run_in_executor(self._loader, load_models, self._directory, self._models())
         except RefusedDeploymentError as error:
             self._retry_at = loop.time() + RETRY_S
             if changed:
@@ -50,11 +62,13 @@ class LiveDeployment:
                 _log.error("%s", error)
             self.refusal = error
             return
+        before = self._models()
         if self.current is None or routes.generation != self.current.generation or changed:
             self.current = assemble(routes, models, self._metrics.arm)
             self._metrics.reloads += 1
             _log.info("serving generation %d: versions %s", routes.generation, sorted(models))
         self.refusal = None
+        self.warm.want(tuple(v for v in routes.warm if v not in models), before)
         gc.collect()
         gc.freeze()  # models live long: the collector need not walk them
 
@@ -62,6 +76,7 @@ class LiveDeployment:
         """Refresh until cancelled."""
         while True:
             await self.refresh()
+            self.warm.look()
             try:
                 await asyncio.wait_for(self._hurry.wait(), self._poll_s)
             except TimeoutError:
@@ -75,6 +90,7 @@ class LiveDeployment:
 
     def close(self) -> None:
         self._loader.shutdown(wait=False, cancel_futures=True)
+        self.warm.close()
 
     def _look(self) -> Stamp:
         try:

@@ -56,7 +56,11 @@ class Status:
             "uptime_s": self._clock() - self._started_at,
             "model": None if deployment is None else deployment.name,
             "generation": None if deployment is None else deployment.generation,
-            "loaded": [] if deployment is None else sorted(deployment.slots),
+            "loaded": self._live.loaded,
+            "warm": sorted(self._live.warm.models),
+            "warm_refused": [
+                {"version": version, "reason": reason} for version, reason in sorted(self._live.warm.refused.items())
+            ],
             "arms": {} if deployment is None else {str(v): slot.arm for v, slot in deployment.slots.items()},
             "shadow": [] if deployment is None else [slot.version for slot in deployment.shadow],
             "refused": [] if refusal is None else refusals_of(refusal),

@@ -28,6 +28,7 @@ class _Routes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     split: tuple[_Share, ...]
     shadow: tuple[int, ...] = ()
     arms: dict[str, str] = {}
+    warm: tuple[int, ...] = ()
 
 
 class DirectoryTarget:
@@ -59,6 +60,7 @@ class DirectoryTarget:
                 split=tuple(Share(share.version, share.weight) for share in found.split),
                 shadow=found.shadow,
                 arms={int(version): arm for version, arm in found.arms.items()},
+                warm=found.warm,
             )
         except (msgspec.DecodeError, ValueError, InvariantError) as error:
             raise IntegrityError(f"{path} is not of the format of docs/formats.md: {error}") from error
@@ -74,9 +76,9 @@ class DirectoryTarget:
         if missing:
             raise InvariantError(f"routes name versions that are not installed in {self._root}: {missing}")
         now = self.routes()
-        if now == routes:
+        if now == routes and now.warm == routes.warm:
             return
-        if now is not None and now.generation >= routes.generation:
+        if now is not None and now != routes and now.generation >= routes.generation:
             raise ConflictError(
                 f"{self._root / 'routes.json'} is at generation {now.generation}, "
                 f"this change is {routes.generation}: look again"
@@ -87,6 +89,7 @@ class DirectoryTarget:
             split=tuple(_Share(share.version, share.weight) for share in routes.split),
             shadow=routes.shadow,
             arms={str(version): arm for version, arm in routes.arms.items()},
+            warm=routes.warm,
         )
         try:
             write_aside(self._root / "routes.json", msgspec.json.encode(document) + b"\n")

@@ -172,6 +172,11 @@ def routes_of(status: Status) -> Routes | None:
     return Routes(generation=status.generation, salt=status.salt, split=split, shadow=shadow, arms=arms)
 
 
+def warm_of(status: Status, keep: int) -> tuple[int, ...]:
+    """The newest ``keep`` earlier champions: they stay installed and loaded, so that a rollback only moves weights."""
+    return status.previous[:keep]
+
+
 def fold(status: Status, seq: int, at: float, actions: Iterable[Action]) -> Status:
     """The status after one more decision. The generation grows when the routes change."""
     before = status

@@ -33,6 +33,9 @@ class Routes:
     shadow: tuple[int, ...] = ()
     arms: dict[int, str] = field(default_factory=dict)
     """``champion`` or ``challenger`` for each version in ``split`` and ``shadow``."""
+    warm: tuple[int, ...] = field(default=(), compare=False)
+    """Earlier champions that servers keep loaded, so that a rollback only moves weights. They answer nobody and score
+    nothing: routes that differ in them alone are equal."""
 
     def __post_init__(self) -> None:
         versions = [share.version for share in self.split]
@@ -44,5 +47,5 @@ class Routes:
 
     @property
     def versions(self) -> frozenset[int]:
-        """Every version that must be loaded."""
+        """Every version that must be loaded before these routes are served; ``warm`` ones may follow."""
         return frozenset(share.version for share in self.split) | frozenset(self.shadow)
