@@ -8,8 +8,10 @@ from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, Va
 from pydantic_core import PydanticCustomError
 
 from trimtab.core.domain.errors import UserError
-from trimtab.core.domain.times import duration_text, parse_duration
+from trimtab.core.domain.times import DAY_S, duration_text, parse_duration
 
+DURATION_S_MAX = 100 * 366 * DAY_S
+"""A hundred years: beyond it, moments leave the calendar."""
 DURATION_PATTERN = r"^\s*(\d+(\.\d+)?\s*(min|[smhdw])\s*)+$|^0$"
 
 
@@ -17,7 +19,7 @@ def _seconds(value: Any, info: ValidationInfo) -> float:
     """Seconds of a duration. In a file it must have a unit; in Python a number is seconds."""
     if isinstance(value, str):
         try:
-            return 0.0 if value.strip() == "0" else parse_duration(value)
+            return _bounded(0.0 if value.strip() == "0" else parse_duration(value), value)
         except UserError as problem:
             raise PydanticCustomError("duration", "{text}", {"text": str(problem)}) from problem
     if isinstance(value, (int, float)) and not isinstance(value, bool) and (info.mode == "python" or value == 0):
@@ -25,6 +27,12 @@ def _seconds(value: Any, info: ValidationInfo) -> float:
             raise PydanticCustomError("duration", "a duration cannot be {found}", {"found": value})
         return float(value)
     raise PydanticCustomError("duration", "{found} has no unit; write e.g. 90s, 5m, 12h, 7d or 1d12h", {"found": value})
+
+
+def _bounded(seconds: float, found: str) -> float:
+    if seconds > DURATION_S_MAX:
+        raise PydanticCustomError("duration", "'{found}' is more than a hundred years", {"found": found})
+    return seconds
 
 
 def _text(seconds: float) -> str:
@@ -68,6 +76,10 @@ _LISTED_SCHEMA: dict[str, Any] = {
 }
 Texts = Annotated[tuple[Column, ...], BeforeValidator(_listed), WithJsonSchema(_LISTED_SCHEMA)]
 """A list of texts; a single text stands for a list of one."""
+
+_COLUMNS_SCHEMA: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+Columns = Annotated[tuple[str, ...], BeforeValidator(_listed), WithJsonSchema(_COLUMNS_SCHEMA)]
+"""A list of columns, of which one may have no name: the index that pandas writes into a CSV file."""
 
 _TRIGGER_SCHEMA = {"type": "string", "enum": ["drift", "schedule", "manual"]}
 Triggers = Annotated[

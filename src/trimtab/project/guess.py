@@ -14,6 +14,7 @@ from trimtab.core.domain.times import DAY_S, duration_text
 from trimtab.project import leaks
 from trimtab.project.check import is_feature_type, type_words
 from trimtab.project.explain import did_you_mean
+from trimtab.project.tables import separator_hint
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -73,6 +74,7 @@ def guess(look: Look, target: str, time: str | None) -> Guess:
         if name not in look.columns:
             raise NotFoundError(
                 f"column '{name}' is not in {look.files[0].name}; {did_you_mean(name, list(look.columns))}"
+                f"{separator_hint(list(look.columns))}"
             )
     when = event_time(look, target, time)
     task, what = _task(look, look.columns[target])
@@ -89,7 +91,8 @@ def guess(look: Look, target: str, time: str | None) -> Guess:
     features = [Noted(name, _described(look.columns[name])) for name in look.columns if name not in taken]
     if not features:
         raise UserError(
-            f"no column is left as a feature: {'; '.join(f'{n.column} {n.why}' for n in [*unfit, *telling])}"
+            "no column is left as a feature: "
+            + ("; ".join(f"{n.column} {n.why}" for n in [*unfit, *telling]) or f"there is {', '.join(look.columns)}")
         )
     block_s, block_why = _block(look, look.columns[when.column])
     return Guess(
@@ -124,7 +127,9 @@ def event_time(look: Look, target: str, named: str | None) -> Noted:
         column = look.columns[named]
         if not _is_time(column):
             example = look.sample[named].drop_null()[0].as_py() if column.nulls < column.rows else None
-            hint = f"make it one, e.g. frame['{named}'] = pandas.to_datetime(frame['{named}'])"
+            unit = _epoch_unit(example)
+            how = f"frame['{named}'], unit='{unit}'" if unit else f"frame['{named}']"
+            hint = f"make it one, e.g. frame['{named}'] = pandas.to_datetime({how})"
             raise UserError(f"column '{named}' is {type_words(column.type)} (e.g. {example!r}), not a time; {hint}")
         if column.nulls:
             raise UserError(
@@ -200,7 +205,10 @@ def _task(look: Look, column: Column) -> tuple[str, Noted]:
         low, high = column.low, column.high
         return "regression", Noted(name, f"a number from {low:g} to {high:g}" + _unlabelled(column))
     if column.distinct > 0.5 * len(known):
-        raise UserError(f"target '{name}' is text with {column.distinct:,} different values; is this the target?")
+        raise UserError(
+            f"target '{name}' is {words} with {column.distinct:,} different values in {len(known):,} rows; "
+            "is this the target, and are these all rows?"
+        )
     counts = sorted(known.value_counts().to_pylist(), key=lambda item: -item["counts"])
     shares = ", ".join(f"{_text(item['values'])} {100 * item['counts'] / len(known):.3g} %" for item in counts[:6])
     more = f" and {len(counts) - 6} more classes" if len(counts) > 6 else ""
@@ -242,12 +250,21 @@ def _label_time(look: Look, time: str, target: str) -> tuple[Noted | None, list[
     return label, [*later, *others]
 
 
+def _epoch_unit(example: Any) -> str | None:
+    """The unit of a number that is a time since 1970, for a year from 1990 to 2100; None for any other value."""
+    if isinstance(example, bool) or not isinstance(example, int | float):
+        return None
+    low, high = 631_152_000.0, 4_102_444_800.0
+    units = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
+    return next((unit for unit, scale in units.items() if low <= example / scale <= high), None)
+
+
 def _seconds(column: pa.ChunkedArray) -> np.ndarray[Any, np.dtype[np.float64]]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
     micros = column.cast(pa.timestamp("us", tz=getattr(column.type, "tz", None))).cast(pa.int64())
-    return np.asarray(pc.fill_null(micros.cast(pa.float64()), float("nan"))) / 1e6
+    return np.asarray(pc.fill_null(micros.cast(pa.float64(), safe=False), float("nan"))) / 1e6
 
 
 def _unfit(look: Look, taken: set[str]) -> Sequence[Noted]:
@@ -284,7 +301,7 @@ def _skills(look: Look, target: str, task: str, taken: set[str]) -> dict[str, fl
     if task == "classification":
         classes = leaks.encode(known[target].cast("string"))
         return {name: leaks.class_skill(known[name], classes) for name in names}
-    values = np.asarray(known[target].cast("float64"))
+    values = np.asarray(known[target].cast("float64", safe=False))
     return {name: leaks.value_skill(known[name], values) for name in names}
 
 

@@ -35,7 +35,7 @@ def encode(column: pa.ChunkedArray) -> NDArray[np.int64]:
         column = column.cast(pa.timestamp("us")).cast(pa.int64()) if not pa.types.is_int64(kind) else column
         kind = column.type
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        values = np.asarray(pc.fill_null(column.cast(pa.float64()), float("nan")))
+        values = np.asarray(pc.fill_null(column.cast(pa.float64(), safe=False), float("nan")))
         missing = missing | ~np.isfinite(values)
         present = values[~missing]
         if not len(present):

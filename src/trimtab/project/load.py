@@ -92,6 +92,8 @@ def _document(text: str, file: str) -> dict[str, Any]:
         document = YAML(typ="rt").load(text)
     except MarkedYAMLError as error:
         raise ConfigError([_syntax(error, file)]) from None
+    except RecursionError:
+        raise ConfigError([Problem(file, None, "", "is nested too deeply", "a project has four levels")]) from None
     except (YAMLError, ValueError) as error:  # characters that YAML does not allow; impossible dates
         raise ConfigError([Problem(file, None, "", f"is not YAML: {' '.join(str(error).split())}")]) from None
     if document is None:

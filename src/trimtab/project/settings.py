@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from trimtab.core.domain.times import DAY_S, HOUR_S
-from trimtab.project.fields import Column, Duration, Scalar, Share, Texts, Triggers
+from trimtab.project.fields import Column, Columns, Duration, Scalar, Share, Texts, Triggers
 from trimtab.project.rules import contradictions
 
 Metric = Literal["log_loss", "brier", "accuracy", "f1", "auroc", "mae", "rmse"]
@@ -54,7 +54,7 @@ class Data(Section):
     same version during a rollout. Not a feature."""
     slices: Texts = ()
     """Columns whose values are watched one by one, so that a good average cannot hide a bad subgroup."""
-    ignore: Texts = ()
+    ignore: Columns = ()
     """Columns that are never features: identifiers, and what is known only after the event."""
     collect: bool = True
     """Labelled rows from production become training data of later versions. `false`: only `files` are trained on."""
@@ -213,7 +213,7 @@ class Response(Section):
 class Serving(Section):
     """The model server."""
 
-    host: str = "127.0.0.1"
+    host: str = Field(default="127.0.0.1", min_length=1)
     """Address to listen on. Only this machine by default: the server has no authentication of its own."""
     port: int = Field(default=8080, ge=0, le=65535)
     """Port to listen on; 0 takes a free one."""

@@ -72,6 +72,8 @@ def inside(data: str, root: Path) -> tuple[str, ...]:
     elif full.exists() or any(sign in data for sign in "*?["):
         patterns = [full]
     else:
+        if full.is_symlink():
+            raise NotFoundError(f"{data} is a link to {full.readlink()}, which is not there")
         near = sorted(path.name for path in full.parent.glob("*.[pc][aqs]*"))[:5] if full.parent.is_dir() else []
         there = f"; there is {', '.join(near)}" if near else ""
         raise NotFoundError(f"there is no file {data} in {Path.cwd()}{there}")

@@ -64,7 +64,44 @@ def batches(file: Path, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
     try:
         yield from _parquet(file, rows) if file.name.lower().endswith(PARQUET) else _csv(file)
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{file.name} cannot be read: {' '.join(str(error).split())}") from error
+        raise DataError(f"{file.name} cannot be read: {readable(error)}{csv_hint(file)}") from error
+
+
+def readable(error: Exception) -> str:
+    """The first line of an error without what a terminal cannot show: a parser quotes the bytes that it stumbled on."""
+    line = next(iter(str(error).splitlines()), "") or type(error).__name__
+    return " ".join("".join(c if c.isprintable() and c != "\ufffd" else " " for c in line).split())[:200]
+
+
+def csv_hint(file: Path) -> str:
+    """What is likely wrong with a CSV file that cannot be read, or nothing."""
+    if not file.name.lower().endswith(CSV):
+        return ""
+    try:
+        with file.open("rb") as source:
+            start = source.read(4)
+    except OSError:
+        return ""
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "; it is UTF-16: save it as UTF-8"
+    if start == b"PAR1":
+        return "; it is a Parquet file: rename it to .parquet"
+    return "; it is compressed: unpack it" if start[:2] == b"\x1f\x8b" else ""
+
+
+def check_text(schema: pa.Schema, name: str) -> None:
+    """Raise DataError where a column of a CSV file came out as bytes: it is text in another encoding."""
+    for field in schema:
+        if pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type):
+            raise DataError(f"column '{field.name}' of {name} is not UTF-8: save the file as UTF-8")
+
+
+def separator_hint(columns: Sequence[str]) -> str:
+    """A hint where a file has one column whose name looks like several."""
+    for separator, word in ((";", "';'"), ("\t", "a tab"), ("|", "'|'")):
+        if len(columns) == 1 and separator in columns[0]:
+            return f"; is {word} the separator of this file? write it with commas"
+    return ""
 
 
 def _parquet(file: Path, rows: int) -> Iterator[pa.RecordBatch]:
@@ -83,6 +120,7 @@ def _csv(file: Path) -> Iterator[pa.RecordBatch]:
         empty = True
         for batch in reader:
             empty = False
+            check_text(batch.schema, file.name)
             yield batch
         if empty:
             yield pa.RecordBatch.from_pylist([], schema=reader.schema)

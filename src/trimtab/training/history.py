@@ -126,7 +126,7 @@ def with_target(table: pa.Table, project: Project, where: str) -> pa.Table:
     if project.task == "regression":
         if kind not in (pa.int64(), pa.float64()):
             raise DataError(f"column '{name}' (data.target) of {where} is {kind}; task 'regression' needs numbers")
-        column = column.cast(pa.float64())
+        column = column.cast(pa.float64(), safe=False)
         if pc.any(pc.is_inf(column)).as_py():
             raise DataError(f"column '{name}' (data.target) of {where} has infinite values")
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, pa.float64()), column)

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trimtab.core.domain.errors import DataError
+from trimtab.project.tables import check_text, csv_hint, readable, separator_hint
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 KINDS = (".parquet", ".pq", ".csv")
@@ -75,11 +76,14 @@ def read_file(path: Path, name: str) -> pa.Table:
     try:
         if path.suffix.lower() == ".csv":
             table = pyarrow.csv.read_csv(path)
+            check_text(table.schema, name)
         else:
             table = pyarrow.parquet.ParquetFile(path).read()
     except (pa.ArrowException, OSError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{name} cannot be read as {path.suffix.lstrip('.').upper()}: {first}") from error
+        first = readable(error)
+        raise DataError(
+            f"{name} cannot be read as {path.suffix.lstrip('.').upper()}: {first}{csv_hint(path)}"
+        ) from error
     twice = sorted({column for column in table.column_names if table.column_names.count(column) > 1})
     if twice:
         raise DataError(f"{name} names column '{twice[0]}' twice")
@@ -162,6 +166,7 @@ def require(table: pa.Table, columns: Iterable[tuple[str, str]], where: str) -> 
             raise DataError(
                 f"column '{column}' ({setting}) is not in {where}{did_you_mean(column, table.column_names)}; "
                 f"it has {', '.join(table.column_names[:12])}{', …' if table.num_columns > 12 else ''}"
+                f"{separator_hint(table.column_names)}"
             )
 
 
@@ -179,10 +184,10 @@ def seconds(column: pa.ChunkedArray, name: str, where: str, setting: str) -> npt
     """
     kind = column.type
     if pa.types.is_timestamp(kind):
-        micros = column.cast(pa.int64()).cast(pa.float64()).to_numpy(zero_copy_only=False)
+        micros = column.cast(pa.int64()).cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
         return np.asarray(micros, dtype=np.float64) / 1e6
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
+        return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64)
     if pa.types.is_string(kind):
         return _parsed(column, name, where, setting)
     raise DataError(
