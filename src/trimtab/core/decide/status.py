@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any
 
 from trimtab.core.decide import actions as act
@@ -151,6 +152,18 @@ class Status:
         return tuple((i.since, i.until, i.features) for i in self.incidents if i.quarantines)
 
 
+_FIELDS = {name: place for place, name in enumerate(Status.__dataclass_fields__)}
+_VALUES = attrgetter(*_FIELDS)
+
+
+def _with(status: Status, /, **changes: Any) -> Status:
+    """``dataclasses.replace`` in half the time: every command folds the journal from its beginning."""
+    values = list(_VALUES(status))
+    for name, value in changes.items():
+        values[_FIELDS[name]] = value
+    return Status(*values)
+
+
 def routes_of(status: Status) -> Routes | None:
     """The routes that must be in force; None before the first deployment."""
     if status.champion is None:
@@ -180,19 +193,19 @@ def warm_of(status: Status, keep: int) -> tuple[int, ...]:
 def fold(status: Status, seq: int, at: float, actions: Iterable[Action]) -> Status:
     """The status after one more decision. The generation grows when the routes change."""
     before = status
-    status = replace(status, seq=seq, at=at)
+    status = _with(status, seq=seq, at=at)
     for action in actions:
         status = _APPLY[type(action)](status, action, seq, at)
     status = _without_moot_questions(status)
     if _routed(status) != _routed(before):
         generation = before.generation + 1
-        status = replace(status, generation=generation)
+        status = _with(status, generation=generation)
         if status.rollout is not None and (before.rollout is None or before.rollout.id != status.rollout.id):
-            status = replace(status, rollout=replace(status.rollout, first_generation=generation))
+            status = _with(status, rollout=replace(status.rollout, first_generation=generation))
         if status.watch is not None and before.watch is None:
-            status = replace(status, watch=replace(status.watch, first_generation=generation))
+            status = _with(status, watch=replace(status.watch, first_generation=generation))
         if status.champion != before.champion:
-            status = replace(status, champion_generation=generation)
+            status = _with(status, champion_generation=generation)
     return status
 
 
@@ -239,7 +252,7 @@ def _routed(status: Status) -> tuple[object, ...]:
 def _record_version(status: Status, action: act.RecordVersion, seq: int, at: float) -> Status:
     record = action.record
     waiting = record.version if action.deploy and record.deployable else status.waiting
-    return replace(
+    return _with(
         status,
         versions={**status.versions, record.version: record},
         recorded_by={**status.recorded_by, record.version: seq},
@@ -249,15 +262,13 @@ def _record_version(status: Status, action: act.RecordVersion, seq: int, at: flo
 
 def _override(status: Status, action: act.OverrideGates, seq: int, at: float) -> Status:
     record = replace(status.versions[action.version], overridden_by=action.by)
-    return replace(
-        status, versions={**status.versions, action.version: record}, barred=status.barred - {action.version}
-    )
+    return _with(status, versions={**status.versions, action.version: record}, barred=status.barred - {action.version})
 
 
 def _start_training(status: Status, action: act.StartTraining, seq: int, at: float) -> Status:
     if status.training is not None:
         raise InvariantError(f"training {status.training.spec.job} runs already")
-    return replace(
+    return _with(
         status,
         training=Training(action, at, seq),
         incidents=_answered(status, action.incident),
@@ -268,7 +279,7 @@ def _finish_training(status: Status, action: act.FinishTraining, seq: int, at: f
     if status.training is None or status.training.spec.job != action.job:
         raise InvariantError(f"training {action.job} is not running")
     run = Run(action.job, status.training.spec.trigger, status.training.started_at, action.outcome, action.version)
-    return replace(status, training=None, runs=(*status.runs, run))
+    return _with(status, training=None, runs=(*status.runs, run))
 
 
 def _deploy_first(status: Status, action: act.DeployFirst, seq: int, at: float) -> Status:
@@ -291,7 +302,7 @@ def _start_rollout(status: Status, action: act.StartRollout, seq: int, at: float
         decision=seq,
     )
     waiting = None if status.waiting == action.version else status.waiting
-    return replace(status, rollout=rollout, watch=None, waiting=waiting, salt=action.rollout)
+    return _with(status, rollout=rollout, watch=None, waiting=waiting, salt=action.rollout)
 
 
 def _in_rollout(status: Status, rollout_id: str) -> Rollout:
@@ -303,7 +314,7 @@ def _in_rollout(status: Status, rollout_id: str) -> Rollout:
 def _enter_step(status: Status, action: act.EnterStep, seq: int, at: float) -> Status:
     rollout = _in_rollout(status, action.rollout)
     event = Event.SHADOW if action.weight == 0 else Event.ADVANCE if rollout.phase is Phase.PROGRESSING else Event.START
-    return replace(
+    return _with(
         status,
         rollout=replace(
             rollout,
@@ -318,14 +329,14 @@ def _enter_step(status: Status, action: act.EnterStep, seq: int, at: float) -> S
 
 def _pause(status: Status, action: act.PauseRollout, seq: int, at: float) -> Status:
     rollout = _in_rollout(status, action.rollout)
-    return replace(status, rollout=replace(rollout, phase=next_phase(rollout.phase, Event.PAUSE), decision=seq))
+    return _with(status, rollout=replace(rollout, phase=next_phase(rollout.phase, Event.PAUSE), decision=seq))
 
 
 def _resume(status: Status, action: act.ResumeRollout, seq: int, at: float) -> Status:
     rollout = _in_rollout(status, action.rollout)
     event = Event.RESUME if rollout.weight else Event.RESUME_SHADOW
     phase = next_phase(rollout.phase, event)
-    return replace(status, rollout=replace(rollout, phase=phase, step_started_at=at, decision=seq))
+    return _with(status, rollout=replace(rollout, phase=phase, step_started_at=at, decision=seq))
 
 
 def _promote(status: Status, action: act.Promote, seq: int, at: float) -> Status:
@@ -342,23 +353,23 @@ def _promote(status: Status, action: act.Promote, seq: int, at: float) -> Status
             first_generation=status.generation,
             decision=seq,
         )
-    return replace(_crown(status, rollout.version, at), rollout=None, watch=watch)
+    return _with(_crown(status, rollout.version, at), rollout=None, watch=watch)
 
 
 def _abort(status: Status, action: act.Abort, seq: int, at: float) -> Status:
     next_phase(_in_rollout(status, action.rollout).phase, Event.ABORT)
-    return replace(status, rollout=None, barred=status.barred | {action.version})
+    return _with(status, rollout=None, barred=status.barred | {action.version})
 
 
 def _end_watch(status: Status, action: act.EndWatch, seq: int, at: float) -> Status:
-    return replace(status, watch=None)
+    return _with(status, watch=None)
 
 
 def _roll_back(status: Status, action: act.RollBack, seq: int, at: float) -> Status:
     if status.champion != action.from_version:
         raise InvariantError(f"cannot roll back from {action.from_version}: champion is {status.champion}")
-    crowned = _crown(replace(status, rollout=None, watch=None), action.version, at)
-    return replace(
+    crowned = _crown(_with(status, rollout=None, watch=None), action.version, at)
+    return _with(
         crowned,
         previous=tuple(v for v in crowned.previous if v != action.from_version),
         barred=crowned.barred | {action.from_version},
@@ -372,7 +383,7 @@ def _crown(status: Status, version: int, at: float) -> Status:
     previous = tuple(v for v in previous if v != version)
     # Trouble with how well a model does ends with that model; a fault of the data or the labels does not.
     incidents = tuple(i if i.until is not None or i.quarantines else replace(i, until=at) for i in status.incidents)
-    return replace(
+    return _with(
         status,
         champion=version,
         champion_since=at,
@@ -396,11 +407,11 @@ def _open_incident(status: Status, action: act.OpenIncident, seq: int, at: float
         decision=seq,
         champion=status.champion,
     )
-    return replace(status, incidents=(*status.incidents, incident))
+    return _with(status, incidents=(*status.incidents, incident))
 
 
 def _close_incident(status: Status, action: act.CloseIncident, seq: int, at: float) -> Status:
-    return replace(
+    return _with(
         status,
         incidents=tuple(replace(i, until=action.until) if i.id == action.incident else i for i in status.incidents),
     )
@@ -409,7 +420,7 @@ def _close_incident(status: Status, action: act.CloseIncident, seq: int, at: flo
 def _ask(status: Status, action: act.AskApproval, seq: int, at: float) -> Status:
     question = Approval(action.approval, action.title, action.actions, at, seq)
     incident = next((a.get("incident") for a in action.actions if a.get("incident")), None)
-    return replace(
+    return _with(
         status, approvals={**status.approvals, action.approval: question}, incidents=_answered(status, incident)
     )
 
@@ -417,7 +428,7 @@ def _ask(status: Status, action: act.AskApproval, seq: int, at: float) -> Status
 def _answer(status: Status, action: act.Answer, seq: int, at: float) -> Status:
     left = {key: value for key, value in status.approvals.items() if key != action.approval}
     question = status.approvals.get(action.approval)
-    status = replace(status, approvals=left)
+    status = _with(status, approvals=left)
     return status if action.approved or question is None else _declined(status, question, at)
 
 
@@ -427,9 +438,9 @@ def _declined(status: Status, question: Approval, at: float) -> Status:
         if action["type"] == act.StartRollout.__name__:
             version = int(action["version"])
             waiting = None if status.waiting == version else status.waiting
-            status = replace(status, barred=status.barred | {version}, waiting=waiting)
+            status = _with(status, barred=status.barred | {version}, waiting=waiting)
         elif action["type"] == act.StartTraining.__name__:
-            status = replace(status, declined_at=at)
+            status = _with(status, declined_at=at)
     return status
 
 
@@ -440,7 +451,7 @@ def _answered(status: Status, incident_id: str | None) -> tuple[Incident, ...]:
 def _without_moot_questions(status: Status) -> Status:
     """A question that cannot be carried out any more would wait for ever, and keep a better one from being asked."""
     left = {key: question for key, question in status.approvals.items() if not _moot(status, question)}
-    return status if len(left) == len(status.approvals) else replace(status, approvals=left)
+    return status if len(left) == len(status.approvals) else _with(status, approvals=left)
 
 
 def _moot(status: Status, question: Approval) -> bool:

@@ -8,13 +8,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trimtab.core.domain.errors import ExternalError
 from trimtab.core.domain.gate import VersionRecord
 from trimtab.core.domain.journal import Draft, Entry
+from trimtab.core.domain.proof import Proof
 from trimtab.core.domain.routes import Routes
 from trimtab.ports import JobReport, Jobs, Journal, Notice, Notifier, Registry, RunLog, ServerReport, Target
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class Died(BaseException):
@@ -165,6 +169,10 @@ class TroubledTarget:
         self._chaos.around("target", "retire")
         self._inner.retire(version)
         self._chaos.around("target", "retire")
+
+    def prove(self, version: int, recent: pa.Table | None) -> Proof:
+        self._chaos.around("target", "prove")
+        return self._inner.prove(version, recent)
 
     def servers(self) -> list[ServerReport]:
         self._chaos.around("target", "servers")

@@ -46,7 +46,7 @@ from trimtab.replay.simulation.people import STRATEGIES, People, SimulatedDesk
 from trimtab.replay.simulation.world import FEATURES, Fleet, Observer, Truth
 
 BEGIN_S = 1_700_000_000.0
-QUIET_TICKS = 24
+QUIET_TICKS = 22
 """After the faults stop, every controller ticks so often; then the world must be as the journal says. More than
 ``converge.ALIAS_LOOKS``: an alias that somebody moved is found again within that many.
 """

@@ -41,7 +41,7 @@ class ScriptedFacts(RolloutFacts):
     key: tuple[Script, int] | None = None
 
 
-NOTHING = RolloutFacts()
+NOTHING = ScriptedFacts((), (("equal", "lost", "sparse"), 0))
 """No request met both versions yet."""
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
+from trimtab.controller import converge
 from trimtab.core.rollout import analysis
 from trimtab.replay.simulation.checks import Violation
 from trimtab.replay.simulation.endpoint import PRODUCTION, Build, Endpoint
@@ -174,9 +175,16 @@ def _add_up(counts: Counter[str], endpoint: Endpoint) -> None:
 
 @contextmanager
 def remembering() -> Iterator[None]:
-    """Each piece of scripted evidence is measured once."""
-    with substituted(analysis, "_metrics", Remembered(analysis._metrics)):
+    """Each piece of scripted evidence is measured once, and packages, which are only names here, get no directory."""
+    with (
+        substituted(analysis, "_metrics", Remembered(analysis._metrics)),
+        substituted(converge, "TemporaryDirectory", _nowhere),
+    ):
         yield
+
+
+def _nowhere(prefix: str) -> nullcontext[str]:
+    return nullcontext(f"/nowhere/{prefix}")
 
 
 @contextmanager
