@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -249,6 +250,16 @@ class Workspace:
             durability=serving.durability,
             output=self.state / "server.log",
         )
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Held by the one ``trimtab up`` of this project on this machine.
+
+        Raises (when entered):
+            RefusedError: there is another.
+        """
+        from trimtab.adapters.process.single import only_one
+
+        return only_one(self.state / "up.lock", "trimtab up")
 
     def up(self, stop: Callable[[], bool], tell: Callable[[Tick], None]) -> None:
         """Server and controller together until ``stop()`` says so; ``tell`` is called after each tick that did

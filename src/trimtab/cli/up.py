@@ -39,10 +39,11 @@ def up(
         trimtab up --port 9000 --workers 2
     """
     desk = _with(workspace(common), {"port": port, "workers": workers})
-    _listenable(desk.project.serving.host, desk.project.serving.port)
-    if not common.json:
-        _greet(desk)
-    with stopped() as stop:
+    if not desk.server().takes_over():
+        _listenable(desk.project.serving.host, desk.project.serving.port)
+    with desk.alone(), stopped() as stop:
+        if not common.json:
+            _greet(desk)
         desk.up(lambda: bool(stop), _as_json if common.json else _as_lines)
     return INTERRUPTED if signal.SIGINT in stop else 0
 
@@ -117,7 +118,8 @@ def _greet(desk: Workspace) -> None:
     serving, mode = desk.project.serving, desk.project.response.mode
     champion = commands.current(desk).champion
     what = f"version {champion}" if champion is not None else "nothing yet: 'trimtab train' makes the first version"
-    show(f"{desk.name} on http://{serving.host}:{serving.port}, serving {what}")
+    place = f"http://{serving.host}:{serving.port}" if serving.port else "a free port ('trimtab status' tells it)"
+    show(f"{desk.name} on {place}, serving {what}")
     show(f"{mode} mode, a look every {duration_text(desk.project.monitoring.every)}; Ctrl-C ends")
     sys.stdout.flush()
 

@@ -27,21 +27,27 @@ def run(
     every_s: float,
     stop: Callable[[], bool],
     tell: Callable[[Tick], None],
-    mind: Callable[[], None] = lambda: None,
+    mind: Callable[[], str | None] = lambda: None,
 ) -> None:
     """Tick every ``every_s`` seconds until ``stop()``.
 
     Args:
         begin: makes a loop that remembers nothing.
-        mind: called between ticks, e.g. to restart a server that died.
+        mind: called between ticks, e.g. to restart a server that died; what it returns is told.
 
     A tick that finds the outside failing (disk, registry) is told and tried again. So is one that fails by a defect of
     ours, after growing pauses and from the journal and the log anew: requests are answered meanwhile, and ending would
     take the server away for a fault that is not the server's.
     """
     loop, defects = begin(), 0
+
+    def mind_and_tell() -> None:
+        words = mind()
+        if words is not None:
+            tell(Tick(loop.status.at, loop.status, Snapshot(), problems=(words,)))
+
     while not stop():
-        mind()
+        mind_and_tell()
         try:
             tick = loop.tick()
             view.save(seen(tick))
@@ -56,7 +62,7 @@ def run(
             tell(tick)
         if tick.entries:
             continue  # one change of traffic per tick, then look again
-        _wait(every_s if not defects else min(every_s * 2**defects, max(every_s, _PAUSE_S_MAX)), stop, mind)
+        _wait(every_s if not defects else min(every_s * 2**defects, max(every_s, _PAUSE_S_MAX)), stop, mind_and_tell)
 
 
 def defect_text(error: Exception) -> str:
