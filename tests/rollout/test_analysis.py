@@ -9,7 +9,7 @@ import pytest
 
 from trimtab.core.domain.verdict import Verdict
 from trimtab.core.rollout.analysis import ALPHA_SHARES, Analysis, analyse, forecast_text
-from trimtab.core.rollout.facts import ArmCounts, Look, RolloutFacts
+from trimtab.core.rollout.facts import ArmCounts, Look, RolloutFacts, shift_weights
 from trimtab.core.rollout.metrics import overdispersion
 from trimtab.core.rollout.plan import Guardrails, RolloutPlan
 
@@ -196,14 +196,20 @@ def test_split_traffic_without_shadow() -> None:
     assert "paired" not in analysis.reasons[0].text
 
 
-def test_without_labels_the_guardrails_decide_only_where_the_plan_says_so() -> None:
+def test_without_labels_and_without_shared_rows_guardrails_decide_only_where_the_plan_says_so() -> None:
     """Labels that come in three months cannot hold a canary; the plan must say that they need not be waited for."""
     seen = tuple(Look(START_S + hour * HOUR_S, ArmCounts(60), ArmCounts(60)) for hour in range(1, 11))
     now_s = START_S + 10 * HOUR_S
     waiting = analyse(PLAN, RolloutFacts(seen), START_S, now_s)
     assert codes(waiting) == ["LabelsMissing"]
     assert waiting.missing == ("0 of at least 200 labelled rows",)
-    assert analyse(replace(PLAN, labels_min=0), RolloutFacts(seen), START_S, now_s).verdict is Verdict.SUCCESSFUL
+    unlabelled = replace(PLAN, labels_min=0)
+    assert codes(analyse(unlabelled, RolloutFacts(seen), START_S, now_s)) == ["AgreementMissing"]
+    for passing in (
+        replace(unlabelled, paired=False),
+        replace(unlabelled, disagreement_max=None, score_shift_max=None),
+    ):
+        assert analyse(passing, RolloutFacts(seen), START_S, now_s).verdict is Verdict.SUCCESSFUL
 
 
 def test_metrics_carry_everything_that_people_and_machines_read() -> None:
@@ -271,4 +277,31 @@ def test_independent_rows_are_soon_known_as_such(paired: bool) -> None:
 def test_the_shares_of_alpha_sum_to_one() -> None:
     """The claim on the whole rests on this."""
     assert sum(ALPHA_SHARES.values()) == pytest.approx(1.0)
-    assert set(ALPHA_SHARES) == {metric.name for metric in analyse(PLAN, RolloutFacts(), START_S, START_S).metrics}
+    compared = Look(START_S, compared=1, score_shift=shift_weights(np.zeros(1)))
+    metrics = analyse(PLAN, RolloutFacts((compared,)), START_S, START_S).metrics
+    assert set(ALPHA_SHARES) == {metric.name for metric in metrics}
+
+
+@pytest.mark.parametrize("block_s", [0.0, DAY_S])
+@pytest.mark.parametrize("noise", [0.4, 0.7, 1.2])
+def test_verdict_interval_and_evidence_of_the_loss_agree(noise: float, block_s: float) -> None:
+    """'failed' beside an interval that holds 0 would make nobody trust either."""
+    plan = replace(PLAN, block_s=block_s)
+    for seed in range(4):
+        seen = looks(generator(900 + seed), 24 * 6, noise, errors=0.02)
+        for count in range(12, len(seen) + 1, 12):
+            analysis = analyse(plan, RolloutFacts(seen[:count]), START_S, seen[count - 1].at_s)
+            for metric, floor, ceiling, alpha in (
+                (analysis.metrics[-1], 0.0, plan.margin, plan.alpha * ALPHA_SHARES["loss"]),
+                (analysis.metrics[0], 0.0, plan.guardrails.rate_margin, plan.alpha * ALPHA_SHARES["errors"]),
+            ):
+                if metric.verdict is Verdict.FAILED:
+                    assert metric.interval is not None
+                    assert metric.interval[0] >= floor
+                    assert metric.e_value >= 1 / alpha
+                    assert ">=" in metric.text
+                elif metric.verdict is Verdict.SUCCESSFUL:
+                    assert metric.interval is not None
+                    assert metric.interval[1] <= ceiling
+                else:
+                    assert metric.e_value < 1 / alpha

@@ -11,10 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from trimtab.core.domain.times import duration_text, iso
-from trimtab.core.domain.verdict import Reason, Verdict, combine
+from trimtab.core.domain.verdict import Reason, Verdict
+from trimtab.core.rollout.agreement import disagreement_metric, judges, score_shift_metric
 from trimtab.core.rollout.facts import ArmCounts, Look, RolloutFacts
 from trimtab.core.rollout.metrics import MetricResult, limit_metric, primary_metric, rate_metric
 from trimtab.core.rollout.plan import RolloutPlan
@@ -23,14 +23,14 @@ ALPHA_SHARES = {
     "loss": 0.5,
     "errors": 0.1,
     "slow answers": 0.1,
-    "invalid outputs": 0.1,
-    "error rate limit": 0.1,
+    "invalid outputs": 0.05,
+    "error rate limit": 0.05,
     "latency limit": 0.05,
     "invalid rate limit": 0.05,
+    "disagreement": 0.05,
+    "score shift": 0.05,
 }
 """How alpha is split. Half goes to the loss, which needs it most; a broken server shows at any level."""
-
-Role = Literal["guardrail", "primary"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,11 @@ class Analysis:
     reasons: tuple[Reason, ...]
     longest_reached: bool = False
     """The step is undecided for longer than ``plan.longest_s``: ``plan.on_longest`` says what then."""
+    score: float | None = None
+    """Anytime-valid p-value of 'no harm' over all metrics that judge: ``failed`` needs it to be at most alpha, at
+    whatever look. None: nothing was seen."""
+    rows: int = 0
+    """Labelled rows behind it; while there are none, rows that both versions scored, or requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +81,32 @@ def analyse(plan: RolloutPlan, facts: RolloutFacts, step_started_s: float, now_s
         what is missing.
     """
     metrics = _metrics(plan, facts)
-    judged = combine([metric.verdict for metric in metrics if metric.verdict is not Verdict.INCONCLUSIVE])
-    if judged is Verdict.FAILED:
-        reasons = tuple(metric.reason() for metric in metrics if metric.verdict is Verdict.FAILED)
-        return Analysis(Verdict.FAILED, metrics, (), None, reasons)
+    by_agreement = judges(plan, metrics[-1].rows, now_s - step_started_s)
+    judging = tuple(metric for metric in metrics if by_agreement or metric.role != "watch")
+    score, rows = _score(judging), next((metric.rows for metric in reversed(metrics) if metric.rows), 0)
+    if any(metric.verdict is Verdict.FAILED for metric in judging):
+        reasons = tuple(metric.reason() for metric in judging if metric.verdict is Verdict.FAILED)
+        return Analysis(Verdict.FAILED, metrics, (), None, reasons, score=score, rows=rows)
     waits = _waits(plan, facts, metrics, step_started_s, now_s)
+    if by_agreement and plan.labels_min == 0:
+        waits += _agreement_waits(plan, metrics, step_started_s, now_s)
     if not waits:
-        return Analysis(Verdict.SUCCESSFUL, metrics, (), None, tuple(metric.reason() for metric in metrics))
+        reasons = tuple(metric.reason() for metric in judging)
+        return Analysis(Verdict.SUCCESSFUL, metrics, (), None, reasons, score=score, rows=rows)
     reasons = tuple(Reason(wait.code, wait.text, wait.value, wait.limit) for wait in waits)
     longest = now_s - step_started_s >= plan.longest_s
     if longest:
         waited = duration_text(now_s - step_started_s)
         text = f"undecided for {waited} >= {duration_text(plan.longest_s)}: {plan.on_longest}"
         reasons = (Reason("LongestReached", text, now_s - step_started_s, plan.longest_s), *reasons)
-    return Analysis(Verdict.INCONCLUSIVE, metrics, tuple(wait.text for wait in waits), _latest(waits), reasons, longest)
+    missing = tuple(wait.text for wait in waits)
+    return Analysis(Verdict.INCONCLUSIVE, metrics, missing, _latest(waits), reasons, longest, score, rows)
+
+
+def _score(metrics: tuple[MetricResult, ...]) -> float | None:
+    """Bonferroni over the metrics by their shares of alpha: at most alpha exactly where one of them reaches its own."""
+    seen = [metric for metric in metrics if metric.rows]
+    return min((min(1.0, 1.0 / (m.e_value * ALPHA_SHARES[m.name])) for m in seen), default=None)
 
 
 def _metrics(plan: RolloutPlan, facts: RolloutFacts) -> tuple[MetricResult, ...]:
@@ -117,6 +134,9 @@ def _metrics(plan: RolloutPlan, facts: RolloutFacts) -> tuple[MetricResult, ...]
     for name, limit, bad, what in limits:
         if limit is not None:
             out.append(limit_metric(name, looks, bad, limit, alpha(name), what))
+    if any(look.compared for look in looks):
+        out.append(disagreement_metric(plan, looks, alpha("disagreement")))
+        out.append(score_shift_metric(plan, looks, alpha("score shift")))
     out.append(primary_metric(plan, looks, alpha("loss")))
     return tuple(out)
 
@@ -153,6 +173,25 @@ def _label_waits(plan: RolloutPlan, looks: tuple[Look, ...], primary: MetricResu
         text = primary.text + (f"; about {needed:,} labelled rows would decide it" if needed else "; not in sight")
         ready = _when(primary.rows, needed, began_s, now_s) if needed else None
         waits.append(_Wait("LossUndecided", text, ready, primary.value or 0.0, plan.margin))
+    return waits
+
+
+def _agreement_waits(
+    plan: RolloutPlan, metrics: tuple[MetricResult, ...], step_started_s: float, now_s: float
+) -> list[_Wait]:
+    """Without labels a step passes on agreement within its limits, where the same rows are scored by both."""
+    if plan.disagreement_max is None and plan.score_shift_max is None:
+        return []
+    watched = [metric for metric in metrics if metric.role == "watch"]
+    if not watched:
+        if not plan.paired:
+            return []
+        return [_Wait("AgreementMissing", "no row that both versions scored yet, and no labels", None, 0, 1)]
+    waits = []
+    for metric in watched:
+        if metric.limit is not None and metric.verdict is Verdict.INCONCLUSIVE:
+            ready = _when(metric.rows, metric.rows_forecast, step_started_s, now_s) if metric.rows_forecast else None
+            waits.append(_Wait("AgreementUndecided", metric.text, ready, metric.value or 0.0, metric.limit))
     return waits
 
 

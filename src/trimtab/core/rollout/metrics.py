@@ -33,7 +33,8 @@ class MetricResult:
     """What one metric says."""
 
     name: str
-    role: Literal["guardrail", "primary"]
+    role: Literal["guardrail", "watch", "primary"]
+    """``watch``: shown; judged by only where labels are not waited for, or are late."""
     verdict: Verdict
     text: str
     """Value, comparison and limit: ``errors 6.1 % > 0.4 % of the champion (61 of 1,000; e-value 1,240 >= 200)``."""
@@ -42,7 +43,9 @@ class MetricResult:
     e_value: float
     """Evidence of harm."""
     interval: tuple[float, float] | None
-    """Anytime-valid, of the difference (challenger - champion) or, for an absolute limit, of the rate."""
+    """Of the difference (challenger - champion) or, for an absolute limit, of the rate. Each end is anytime-valid at
+    the metric's alpha and is what the verdict goes by, so that ``failed`` never shows an interval that reaches below
+    the limit, nor ``successful`` one that reaches above."""
     code: str
     """Of its reason."""
     rows: int = 0
@@ -75,15 +78,18 @@ def rate_metric(name: str, looks: Sequence[Look], bad: Count, alpha: float, marg
     """Is a kind of bad event more frequent in the challenger's arm than in the champion's?"""
     test = RateTest(alpha=alpha, margin=margin)
     test.update_looks(np.array(list(_gathered(looks, bad)), dtype=np.int64).reshape(-1, 4))
-    failed = test.verdict == "failed"
-    one = _share(test.challenger_bad, test.challenger_total)
-    two = _share(test.champion_bad, test.champion_total)
-    sign = ">" if failed else "against"
+    verdict = Verdict(test.verdict)
+    failed = verdict is Verdict.FAILED
+    e_value = test.highest_e_value if failed else test.e_value
+    low, high = test.interval_at(-math.log(alpha))
+    interval = agreeing(verdict, low, high, 0.0, margin)
+    one = share_text(test.challenger_bad, test.challenger_total)
+    two = share_text(test.champion_bad, test.champion_total)
+    tolerated = f": tolerated, at most {interval[1]:+.4f}" if e_value >= 1 / alpha and not failed else ""
     text = (
-        f"{name} {one} {sign} {two} of the champion ({test.challenger_bad:,} of {test.challenger_total:,}; "
-        f"e-value {_figure(test.e_value)} {'>=' if failed else '<'} {1 / alpha:,.0f})"
+        f"{name} {one} {'>' if failed else 'against'} {two} of the champion "
+        f"({test.challenger_bad:,} of {test.challenger_total:,}; e-value {against(e_value, alpha)}{tolerated})"
     )
-    verdict = Verdict.FAILED if failed else Verdict.SUCCESSFUL if test.verdict == "successful" else Verdict.INCONCLUSIVE
     return MetricResult(
         name=name,
         role="guardrail",
@@ -91,8 +97,8 @@ def rate_metric(name: str, looks: Sequence[Look], bad: Count, alpha: float, marg
         text=text,
         value=test.difference,
         limit=0.0,
-        e_value=test.e_value,
-        interval=test.interval,
+        e_value=e_value,
+        interval=interval,
         code={"errors": "ErrorsWorse", "slow answers": "SlowWorse", "invalid outputs": "InvalidWorse"}[name]
         if failed
         else "GuardrailHolds",
@@ -111,22 +117,23 @@ def limit_metric(name: str, looks: Sequence[Look], bad: Count, limit: float, alp
     events, rows = int(hits.sum()), int(totals.sum())
     threshold = -math.log(alpha)
     failed = e_top >= threshold
-    interval = (max(0.0, bets.lower_bound(threshold)), bets.upper_bound(threshold)) if rows else None
-    holds = interval is not None and interval[1] <= limit
-    sign = ">" if failed else "<=" if holds else "against"
+    low, high = (max(0.0, bets.lower_bound(threshold)), bets.upper_bound(threshold)) if rows else (0.0, 1.0)
+    verdict = Verdict.FAILED if failed else Verdict.SUCCESSFUL if high <= limit else Verdict.INCONCLUSIVE
+    sign = ">" if failed else "<=" if verdict is Verdict.SUCCESSFUL else "against"
+    e_value = bounded_exp(e_top)
     text = (
-        f"{what} {_share(events, rows)} {sign} {100 * limit:g} % ({events:,} of {rows:,}; "
-        f"e-value {_figure(math.exp(min(700.0, e_top)) if rows else 1.0)} {'>=' if failed else '<'} {1 / alpha:,.0f})"
+        f"{what} {share_text(events, rows)} {sign} {100 * limit:g} % ({events:,} of {rows:,}; "
+        f"e-value {against(e_value, alpha)})"
     )
     return MetricResult(
         name=name,
         role="guardrail",
-        verdict=Verdict.FAILED if failed else Verdict.SUCCESSFUL if holds else Verdict.INCONCLUSIVE,
+        verdict=verdict,
         text=text,
         value=events / rows if rows else None,
         limit=limit,
-        e_value=math.exp(min(700.0, e_top)) if rows else 1.0,
-        interval=interval,
+        e_value=e_value,
+        interval=agreeing(verdict, low, high, limit, limit) if rows else None,
         code=_LIMIT_CODES[name] if failed else "GuardrailHolds",
         rows=rows,
     )
@@ -154,17 +161,19 @@ def primary_metric(plan: RolloutPlan, looks: Sequence[Look], alpha: float) -> Me
             "loss", "primary", Verdict.INCONCLUSIVE, text, None, plan.margin, 1.0, None, "LabelsMissing"
         )
     factor = overdispersion(plan, looks)
-    log_e = test.log_e_value / factor
-    answer = decide(log_e, test.log_within / factor, alpha, already_failed=False) if plan.block_s else test.verdict
-    verdict = Verdict(answer)
-    low, high = interval = test.interval_at(factor * math.log(2.0 / alpha))
+    weakened = decide(test.log_e_value / factor, test.log_within / factor, alpha, already_failed=False)
+    verdict = Verdict(weakened if plan.block_s else test.verdict)
+    ever = verdict is Verdict.FAILED and not plan.block_s
+    e_value = test.highest_e_value if ever else bounded_exp(test.log_e_value / factor)
+    ends = test.interval_at(-factor * math.log(alpha))
+    low, high = interval = agreeing(verdict, *ends, 0.0, plan.margin)
     sign = {Verdict.FAILED: "> 0", Verdict.SUCCESSFUL: f"< {plan.margin:g}"}.get(
         verdict, f"against 0 and {plan.margin:g}"
     )
     spread = f"; evidence weakened by {factor:.1f}, blocks vary more than rows" if factor > 1 else ""
     text = (
         f"loss difference {test.difference:+.4f} {sign} ({rows:,} labelled rows{', paired' if plan.paired else ''}; "
-        f"{100 * (1 - alpha):g} % interval {low:+.4f} to {high:+.4f}; e-value {_figure(bounded_exp(log_e))}{spread})"
+        f"{100 * (1 - 2 * alpha):g} % interval {low:+.4f} to {high:+.4f}; e-value {against(e_value, alpha)}{spread})"
     )
     codes = {Verdict.FAILED: "LossWorse", Verdict.SUCCESSFUL: "LossWithinMargin"}
     return MetricResult(
@@ -174,7 +183,7 @@ def primary_metric(plan: RolloutPlan, looks: Sequence[Look], alpha: float) -> Me
         text=text,
         value=test.difference,
         limit=0.0 if verdict is Verdict.FAILED else plan.margin,
-        e_value=bounded_exp(log_e),
+        e_value=e_value,
         interval=interval,
         code=codes.get(verdict, "LossUndecided"),
         rows=rows,
@@ -226,10 +235,30 @@ def _difference(plan: RolloutPlan, champion: Losses, challenger: Losses) -> tupl
     return float(challenger.mean() - champion.mean()), (float(champion.var()), float(challenger.var()))
 
 
-def _share(events: int, rows: int) -> str:
+def agreeing(verdict: Verdict, low: float, high: float, floor: float, ceiling: float) -> tuple[float, float]:
+    """The interval without what the verdict has excluded: what lies below ``floor`` where it is failed, above
+    ``ceiling`` where it is successful.
+
+    Nothing is claimed that was not shown: the verdict's evidence is at the same level, but was reached at an earlier
+    look, by a sharper test of this one hypothesis, or within the interval's last digit.
+    """
+    if verdict is Verdict.FAILED:
+        low = max(low, floor)
+    elif verdict is Verdict.SUCCESSFUL:
+        high = min(high, ceiling)
+    return min(low, high) if verdict is Verdict.SUCCESSFUL else low, max(low, high)
+
+
+def against(e_value: float, alpha: float) -> str:
+    """``63.9 >= 40``."""
+    return f"{figure(e_value)} {'>=' if e_value >= 1 / alpha else '<'} {1 / alpha:,.0f}"
+
+
+def share_text(events: int, rows: int) -> str:
+    """``6.1 %``, or ``none`` of no rows."""
     return f"{100 * events / rows:.3g} %" if rows else "none"
 
 
-def _figure(value: float) -> str:
+def figure(value: float) -> str:
     """Three digits, without an exponent up to a million."""
     return f"{value:,.0f}" if 100 <= value < 1e6 else f"{value:.3g}"

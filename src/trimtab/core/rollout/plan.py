@@ -65,6 +65,11 @@ class RolloutPlan:
     """Losses within such a span share its weather, customers or outages. How much its means vary more than
     independent rows would weakens the evidence by that factor. 0: rows are taken as independent, which decides
     sooner."""
+    disagreement_max: float | None = 0.2
+    """Share of the rows that both versions score on which their predictions may differ, where this is all there is to
+    judge by: no labels are waited for, or they are late. Else it is only shown. None: no limit."""
+    score_shift_max: float | None = 0.1
+    """Mean difference of the scores, either way, that is tolerated in the same cases. None: no limit."""
     longest_s: float = 14 * DAY_S
     """A step that is undecided for so long is handled by ``on_longest``."""
     on_longest: OnLongest = "ask"
@@ -88,6 +93,10 @@ class RolloutPlan:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise UserError(f"rollout.{name} must be a finite number of at least 0, found {value!r}")
+        for name in ("disagreement_max", "score_shift_max"):
+            value = getattr(self, name)
+            if value is not None and not 0.0 < value < 1.0:
+                raise UserError(f"rollout.{name} must be between 0 and 1, found {value!r} (0.2 is 20 %)")
         if self.longest_s < self.bake_s:
             raise UserError(f"rollout.longest_s ({self.longest_s:g}) is shorter than rollout.bake_s ({self.bake_s:g})")
 

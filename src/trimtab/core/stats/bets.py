@@ -129,6 +129,20 @@ class MeanBets(Bets):
         self._log_wealth += float(hits.sum()) * np.log1p(np.stack([STAKES, -STAKES]))
         return _log_mixes(path)
 
+    def update_weights(self, values: Floats, weights: Floats, above: float, below: float) -> tuple[Floats, Floats]:
+        """Add looks of values on a grid: ``values`` (grid,) in [-1, 1], ``weights`` (looks, grid) rows at each.
+
+        Returns ``log_above(above)`` and ``log_below(below)`` after each look, (looks,) each.
+        """
+        gathered = np.cumsum(weights, axis=0)
+        rows = self._rows[0, 0] + gathered.sum(axis=1)[:, None]
+        up = self._log_wealth[0] + gathered @ np.log1p(values[:, None] * STAKES)
+        down = self._log_wealth[1] + gathered @ np.log1p(-values[:, None] * STAKES)
+        if weights.shape[0]:
+            self._rows += float(weights.sum())
+            self._log_wealth = np.stack([up[-1], down[-1]])
+        return _log_mixes(up - rows * np.log1p(STAKES * above)), _log_mixes(down - rows * np.log1p(-STAKES * below))
+
 
 class ArmBets(Bets):
     """Bets on the difference of two arms' means (challenger - champion); values are in [0, 1]."""

@@ -79,6 +79,7 @@ class MeanTest:
         self._champion_sum = self._challenger_sum = 0.0
         self._bets: MeanBets | ArmBets = MeanBets() if paired else ArmBets()
         self._waiting: tuple[Floats, Floats] = (_EMPTY, _EMPTY)
+        self._log_top = 0.0
         self._verdict: Answer = "inconclusive"
 
     def update(self, champion: ArrayLike, challenger: ArrayLike) -> None:
@@ -101,7 +102,10 @@ class MeanTest:
         log_harm, within = self._take(base, other)
         threshold = -math.log(self.alpha)
         ever = bool(((log_harm >= threshold) & (within < threshold)).any()) or self._verdict == "failed"
+        self._log_top = max(self._log_top, float(log_harm[within < threshold].max(initial=0.0)))
         self._verdict = decide(self.log_e_value, self.log_within, self.alpha, ever)
+        if self._verdict == "failed":
+            self._log_top = max(self._log_top, self.log_e_value)
 
     def _take(self, base: Floats, other: Floats) -> tuple[Floats, Floats]:
         """Add the losses; evidence of harm and of 'within the margin' after each pair (or after the look, when
@@ -136,6 +140,12 @@ class MeanTest:
         """Evidence that the challenger's mean loss is higher: 20 is as strong as p = 0.05, at any time. Stops at
         exp(700)."""
         return bounded_exp(self.log_e_value)
+
+    @property
+    def highest_e_value(self) -> float:
+        """The most that ``e_value`` was while the loss was not shown to be within the margin: what ``failed`` goes
+        by."""
+        return bounded_exp(self._log_top)
 
     @property
     def verdict(self) -> Answer:
@@ -188,6 +198,7 @@ class MeanTest:
             "sums": [self._champion_sum, self._challenger_sum],
             "waiting": [side.tolist() for side in self._waiting],
             "bets": self._bets.to_list(),
+            "log_top": self._log_top,
             "verdict": self._verdict,
         }
 
@@ -203,5 +214,6 @@ class MeanTest:
             np.array(state["waiting"][1], dtype=np.float64),
         )
         test._bets.restore(state["bets"])
+        test._log_top = state.get("log_top", 0.0)
         test._verdict = state["verdict"]
         return test

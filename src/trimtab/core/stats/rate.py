@@ -148,6 +148,7 @@ class RateTest:
         self._log_products = np.zeros(ODDS.size)
         self._bets = ArmBets()
         self._waiting_harm, self._waiting = np.zeros(4, dtype=np.int64), np.zeros(4, dtype=np.int64)
+        self._log_top = 0.0
         self._verdict: Answer = "inconclusive"
 
     def update(
@@ -220,6 +221,7 @@ class RateTest:
         threshold, now = -math.log(self.alpha), self._bets.log_below(self.margin)
         if within.size != log_harm.size:  # looks with a known share and others wait apart
             within = np.full(log_harm.size, now)
+        self._log_top = max(self._log_top, float(log_harm[within < threshold].max(initial=0.0)))
         ever = bool(((log_harm >= threshold) & (within < threshold)).any()) or self._verdict == "failed"
         self._verdict = decide(self.log_e_value, now, self.alpha, ever)
 
@@ -235,6 +237,12 @@ class RateTest:
         return bounded_exp(self.log_e_value)
 
     @property
+    def highest_e_value(self) -> float:
+        """The most that ``e_value`` was after any look at which the rate was not shown to be within the margin: what
+        ``failed`` goes by."""
+        return bounded_exp(self._log_top)
+
+    @property
     def verdict(self) -> Answer:
         """``failed`` | ``successful`` | ``inconclusive``. A failure that was once raised stays."""
         return self._verdict
@@ -242,7 +250,10 @@ class RateTest:
     @property
     def interval(self) -> tuple[float, float]:
         """Anytime-valid 1 - alpha interval of challenger's rate minus champion's."""
-        threshold = math.log(2.0 / self.alpha)
+        return self.interval_at(math.log(2.0 / self.alpha))
+
+    def interval_at(self, threshold: float) -> tuple[float, float]:
+        """The differences against which the bets' evidence is below ``exp(threshold)`` from either side."""
         return self._bets.lower_bound(threshold), self._bets.upper_bound(threshold)
 
     @property
@@ -270,6 +281,7 @@ class RateTest:
             "waiting": self._waiting.tolist(),
             "log_products": self._log_products.tolist(),
             "bets": self._bets.to_list(),
+            "log_top": self._log_top,
             "verdict": self._verdict,
         }
 
@@ -283,6 +295,7 @@ class RateTest:
         test._waiting = np.array(state["waiting"], dtype=np.int64)
         test._log_products = np.array(state["log_products"], dtype=np.float64)
         test._bets.restore(state["bets"])
+        test._log_top = state.get("log_top", 0.0)
         test._verdict = state["verdict"]
         return test
 
