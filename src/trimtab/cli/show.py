@@ -56,19 +56,9 @@ def show_json(value: Any) -> None:
     """Prints a value of ours (dataclasses, enums, tuples) as JSON, the same every time."""
     import json
 
-    import msgspec
+    from trimtab.controller.plain import plain
 
-    plain = msgspec.to_builtins(value, str_keys=True, order="deterministic")
-    sys.stdout.write(json.dumps(_finite(plain), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN: what could not be measured is null."""
-    if isinstance(value, float) and not abs(value) < float("inf"):
-        return None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list) else value
+    sys.stdout.write(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def grid(rows: Iterable[tuple[str, RenderableType]]) -> Table:

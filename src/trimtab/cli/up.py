@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -17,6 +17,7 @@ from trimtab.cli.show import coloured, short, show
 from trimtab.core.domain.times import duration_text
 
 if TYPE_CHECKING:
+    from trimtab.console.serve import Served
     from trimtab.controller.loop import Tick
     from trimtab.wiring import Workspace
 
@@ -41,9 +42,11 @@ def up(
     desk = _with(workspace(common), {"port": port, "workers": workers})
     if not desk.server().takes_over():
         _listenable(desk.project.serving.host, desk.project.serving.port)
-    with desk.alone(), stopped() as stop:
-        if not common.json:
-            _greet(desk)
+    with desk.alone(), stopped() as stop, _control_api(desk) as api:
+        if common.json:
+            _begin_json(api)
+        else:
+            _greet(desk, api)
         desk.up(lambda: bool(stop), _as_json if common.json else _as_lines)
     return INTERRUPTED if signal.SIGINT in stop else 0
 
@@ -112,7 +115,16 @@ def stopped() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _greet(desk: Workspace) -> None:
+def _control_api(desk: Workspace) -> AbstractContextManager[Served]:
+    """The control API beside the loop, on ports of its own."""
+    from trimtab.console.serve import served
+    from trimtab.wiring import Workspace
+
+    console = desk.project.console
+    return served(Workspace(desk.root, desk.project, desk.project_file), console.host, console.port)
+
+
+def _greet(desk: Workspace, api: Served) -> None:
     from trimtab.controller import commands
 
     serving, mode = desk.project.serving, desk.project.response.mode
@@ -120,7 +132,14 @@ def _greet(desk: Workspace) -> None:
     what = f"version {champion}" if champion is not None else "nothing yet: 'trimtab train' makes the first version"
     place = f"http://{serving.host}:{serving.port}" if serving.port else "a free port ('trimtab status' tells it)"
     show(f"{desk.name} on {place}, serving {what}")
+    show(f"control API on {api.url}" if api.problem is None else coloured("inconclusive", api.problem))
     show(f"{mode} mode, a look every {duration_text(desk.project.monitoring.every)}; Ctrl-C ends")
+    sys.stdout.flush()
+
+
+def _begin_json(api: Served) -> None:
+    line = {"problem": api.problem} if api.problem is not None else {"control_api": api.url}
+    sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
 
 

@@ -226,6 +226,15 @@ class Serving(Section):
     """Longest time that a prediction or label waits in memory before it is written, at most `60s`."""
 
 
+class Console(Section):
+    """The control API of `trimtab up`: status, history and verdicts over HTTP, read-only."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on. Only this machine by default: it has no authentication of its own."""
+    port: int = Field(default=8081, ge=0, le=65535)
+    """Port to listen on; 0 takes a free one. Where it is taken, `trimtab up` says so and goes on without."""
+
+
 class Notification(Section):
     """Who is told."""
 
@@ -268,6 +277,8 @@ class Project(Section):
     response: Response = Response()
     """See below."""
     serving: Serving = Serving()
+    """See below."""
+    console: Console = Console()
     """See below."""
     notification: Notification = Notification()
     """See below."""

@@ -1,0 +1,162 @@
+"""The verdict on a rollout, under way or ended, as one value that other tools can go by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from trimtab.controller.codec import catch_up
+from trimtab.controller.desk import Desk
+from trimtab.core.decide.status import Rollout, Status
+from trimtab.core.domain.errors import NotFoundError
+from trimtab.core.domain.journal import Entry
+from trimtab.core.domain.times import iso
+from trimtab.core.domain.verdict import Verdict
+
+CURRENT = "current"
+"""The rollout that is under way, else the newest one."""
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutVerdict:
+    """What may be done with a rollout, and why."""
+
+    rollout: str
+    version: int
+    champion: int
+    phase: str
+    """As in docs/rollouts.md; ``rolled back`` where the promoted version was taken back while under watch."""
+    weight: int
+    """Percent of the traffic that the version gets from Trimtab."""
+    verdict: str
+    """``successful``: the present step may be left (ended: promoted). ``failed``: stop. ``inconclusive``: wait."""
+    score: float | None
+    """Anytime-valid p-value of 'no harm' over all metrics; ``failed`` needs at most alpha. None: nothing seen yet."""
+    n: int
+    """Labelled rows behind it; requests while there are none."""
+    reason: str
+    metrics: tuple[dict[str, Any], ...]
+    missing: tuple[str, ...]
+    ready_at: str | None
+    """Forecast of when nothing will be missing, UTC; None: not in sight, or decided."""
+    as_of: str | None
+    """When the controller looked, or when the rollout ended."""
+    final: bool
+
+
+def rollout_verdict(desk: Desk, name: str) -> RolloutVerdict:
+    """The verdict on a rollout by its name (``r12``), or on ``current``.
+
+    Raises:
+        NotFoundError: there is no such rollout; the text names those there are.
+    """
+    entries = desk.journal.read()
+    status = catch_up(Status(), entries)
+    started = {str(action["rollout"]): (entry, action) for entry, action in _actions(entries, "StartRollout")}
+    if name == CURRENT and started:
+        name = status.rollout.id if status.rollout is not None else list(started)[-1]
+    if name not in started:
+        known = f"there is {', '.join(list(started)[-5:])}" if started else "none has been started yet"
+        raise NotFoundError(f"there is no rollout '{name}': {known}")
+    if status.rollout is not None and status.rollout.id == name:
+        return _live(status, status.rollout, desk.view.load() or {})
+    entry, action = started[name]
+    return _ended(name, action, [later for later in entries if later.seq >= entry.seq])
+
+
+def _live(status: Status, rollout: Rollout, view: dict[str, Any]) -> RolloutVerdict:
+    seen = view.get("rollout") or {}
+    if seen.get("id") != rollout.id:
+        seen = {}
+    verdict, reason = _judged(seen)
+    held = _held(status, rollout)
+    if held and verdict != Verdict.FAILED:
+        verdict, reason = Verdict.INCONCLUSIVE.value, held
+    ready = seen.get("ready_at_s")
+    return RolloutVerdict(
+        rollout=rollout.id,
+        version=rollout.version,
+        champion=rollout.champion,
+        phase=rollout.phase.value,
+        weight=rollout.weight,
+        verdict=verdict,
+        score=seen.get("score"),
+        n=int(seen.get("n") or 0),
+        reason=reason,
+        metrics=tuple(seen.get("metrics") or ()),
+        missing=tuple(seen.get("missing") or ()),
+        ready_at=iso(ready) if ready is not None and not held else None,
+        as_of=iso(view["now"]) if seen and view.get("now") is not None else None,
+        final=False,
+    )
+
+
+def _judged(seen: dict[str, Any]) -> tuple[str, str]:
+    """Verdict and reason of what the controller saw; nothing seen is inconclusive."""
+    if not seen:
+        return Verdict.INCONCLUSIVE.value, "the controller has not looked at it yet"
+    verdict = str(seen["verdict"])
+    if verdict == Verdict.INCONCLUSIVE:
+        return verdict, "; ".join(seen.get("missing") or ()) or "no evidence yet"
+    metrics = seen.get("metrics") or ()
+    telling = [m for m in metrics if m.get("verdict") == verdict and m.get("role") != "watch"]
+    primary = [m for m in telling if m.get("role") == "primary"]
+    return verdict, "; ".join(str(m["text"]) for m in (primary if primary and verdict == "successful" else telling))
+
+
+def _held(status: Status, rollout: Rollout) -> str:
+    """Why the rollout does not go on whatever the evidence says; empty where nothing holds it."""
+    if rollout.paused:
+        return "paused: a person, or the policy, holds it"
+    broken = [incident for incident in status.open_incidents if incident.quarantines]
+    return f"the data are broken ({broken[0].text}): no promotion on their evidence" if broken else ""
+
+
+def _ended(name: str, start: dict[str, Any], entries: list[Entry]) -> RolloutVerdict:
+    """By how it ended; a version that the watch took back has failed after all."""
+    end, phase = _end(name, int(start["version"]), entries)
+    who = "" if end.actor == "controller" else f"by {end.actor}: "
+    text = "; ".join(str(reason["text"]) for reason in end.reasons)
+    evidence = end.evidence
+    return RolloutVerdict(
+        rollout=name,
+        version=int(start["version"]),
+        champion=int(start["champion"]),
+        phase=phase,
+        weight=100 if phase == "promoted" else 0,
+        verdict=(Verdict.SUCCESSFUL if phase == "promoted" else Verdict.FAILED).value,
+        score=evidence.get("score"),
+        n=int(evidence.get("n") or 0),
+        reason=f"{phase}; {who}{text}" if text else phase,
+        metrics=tuple(evidence.get("metrics") or ()),
+        missing=(),
+        ready_at=None,
+        as_of=iso(end.at),
+        final=True,
+    )
+
+
+def _end(name: str, version: int, entries: list[Entry]) -> tuple[Entry, str]:
+    """The decision that ended the rollout (or took its version back under watch), and the phase it led to."""
+    promoted: Entry | None = None
+    for entry in entries:
+        for action in entry.actions:
+            kind = action["type"]
+            if kind == "Promote" and action["rollout"] == name:
+                promoted = entry
+            elif kind == "Abort" and action["rollout"] == name:
+                return entry, "aborted"
+            elif kind == "RollBack" and promoted is None:
+                return entry, "superseded"
+            elif kind == "RollBack" and promoted is not None and action["from_version"] == version:
+                return entry, "rolled back"
+            elif kind in ("EndWatch", "StartRollout") and promoted is not None:
+                return promoted, "promoted"
+    if promoted is not None:
+        return promoted, "promoted"
+    return entries[-1], "superseded"
+
+
+def _actions(entries: list[Entry], kind: str) -> Iterator[tuple[Entry, dict[str, Any]]]:
+    return ((entry, action) for entry in entries for action in entry.actions if action["type"] == kind)
