@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.decide.worlds import PLAN, World, drifted, fault, looks, paired_look, record
@@ -69,6 +71,29 @@ def test_what_was_said_of_the_old_champion_is_not_held_against_the_new_one() -> 
     assert not world.status.open_incidents
 
 
+def test_a_step_that_no_server_has_taken_is_not_passed() -> None:
+    """The routes cannot be written or read: evidence goes on coming in, of traffic that was never moved."""
+    world = World().with_champion().with_candidate()
+    world.tick()
+    behind = world.status.generation - 1
+    good = RolloutFacts(tuple(paired_look(world.now + k * 3600, -0.02) for k in range(1, 20)))
+    held = Snapshot(rollout=good, generation=behind, servers=1)
+    assert world.tick(held, after_s=1.1 * DAY_S) == []
+    assert world.tick(replace(held, generation=behind + 1)) == ["EnterStep"]
+    bad = RolloutFacts((paired_look(world.now + 600, 0.1, rows=800),))
+    assert world.tick(Snapshot(rollout=bad, generation=behind + 1, servers=1)) == ["Abort"], "harm never waits"
+
+
+def test_a_watch_does_not_end_before_the_new_champion_was_served() -> None:
+    """The promotion is in the journal and the servers still answer from the old version."""
+    world = World().with_champion().with_candidate()
+    world.tick()
+    world.apply(given(commands.promote(world.status, "ann", "")).actions)
+    behind = Snapshot(generation=world.status.generation - 1, servers=1)
+    assert world.tick(behind, after_s=3 * DAY_S) == []
+    assert world.tick(replace(behind, generation=world.status.generation)) == ["EndWatch"]
+
+
 def test_harm_aborts_at_once_and_bars_the_version() -> None:
     """A release that is worse on live labels: users must not wait for the bake time."""
     world = World().with_champion().with_candidate()
@@ -95,7 +120,7 @@ def test_a_promoted_version_that_turns_bad_is_taken_back_by_itself() -> None:
     world = World().with_champion().with_candidate()
     world.tick()
     move = commands.promote(world.status, "ann", "in a hurry")
-    world.apply(move.actions)
+    world.apply(given(move).actions)
     assert world.status.watch is not None
     bad = RolloutFacts((paired_look(world.now + 600, 0.1, rows=800),))
     assert world.tick(Snapshot(watch=bad), after_s=7200) == ["RollBack"]
@@ -107,7 +132,7 @@ def test_a_watch_ends_in_peace() -> None:
     """Two quiet days after a promotion the predecessor stops scoring in shadow."""
     world = World().with_champion().with_candidate()
     world.tick()
-    world.apply(commands.promote(world.status, "ann", "").actions)
+    world.apply(given(commands.promote(world.status, "ann", "")).actions)
     assert world.tick(after_s=PLAN.watch_s + 1) == ["EndWatch"]
     routes = routes_of(world.status)
     assert routes is not None
@@ -180,11 +205,12 @@ def test_approve_mode_asks_and_carries_out_what_was_approved() -> None:
     from trimtab.controller.codec import decode
 
     actions = tuple(decode(a) for a in question.actions)
-    world.apply(commands.answer(world.status, key, True, actions, world.now, "ann", "go").actions)
+    world.apply(given(commands.answer(world.status, key, True, actions, world.now, "ann", "go")).actions)
     assert world.status.training is not None
     assert not world.status.approvals
+    assert commands.answer(world.status, key, True, (), world.now, "ann", "again") is None, "idempotent"
     with pytest.raises(NotFoundError, match="waits for an answer"):
-        commands.answer(world.status, key, True, (), world.now, "ann", "again")
+        commands.answer(world.status, key, False, (), world.now, "bo", "no")
 
 
 def test_observe_mode_changes_nothing() -> None:
@@ -235,10 +261,10 @@ def test_roll_back_goes_to_the_last_champion_and_is_refused_without_one() -> Non
         commands.roll_back(world.status, None, "ann", "")
     world.with_candidate()
     world.tick()
-    world.apply(commands.promote(world.status, "ann", "").actions)
+    world.apply(given(commands.promote(world.status, "ann", "")).actions)
     move = commands.roll_back(world.status, None, "ann", "errors")
     assert move is not None
-    world.apply(move.actions)
+    world.apply(given(move).actions)
     assert world.status.champion == 1
     assert commands.roll_back(world.status, 1, "ann", "again") is None, "idempotent"
     with pytest.raises(NotFoundError, match="version 9 is not registered; registered: 1, 2"):
@@ -250,7 +276,7 @@ def test_a_version_without_gates_never_serves() -> None:
     world = World().with_champion()
     move = commands.record(world.status, record(2, Verdict.INCONCLUSIVE), deploy=True)
     assert move is not None
-    world.apply(move.actions)
+    world.apply(given(move).actions)
     assert world.tick() == []
     with pytest.raises(RefusedError, match="did not pass its gates"):
         commands.deploy(world.status, 2, PLAN, "ann", "")

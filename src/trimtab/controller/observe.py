@@ -94,6 +94,7 @@ class Observer:
             watch=facts if status.rollout is None and status.watch is not None else None,
             jobs=ended_jobs(status, self.jobs),
             servers=len(servers),
+            generation=min((s.generation for s in servers if s.generation is not None), default=None),
             loaded=loaded_by_all(servers),
             refused=refused_by_any(servers),
         )

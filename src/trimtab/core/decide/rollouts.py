@@ -47,6 +47,8 @@ def judge_rollout(policy: Policy, status: Status, snapshot: Snapshot, now: float
         return abort(rollout, analysis.reasons, figures(analysis))
     if rollout.paused or any(incident.quarantines for incident in status.open_incidents):
         return None  # while the data are broken nothing is promoted on their evidence
+    if not _in_force(status, snapshot):
+        return None
     if rollout.plan.strategy == "blue-green":
         return _switch(rollout, snapshot)
     if analysis.verdict is Verdict.SUCCESSFUL:
@@ -54,6 +56,13 @@ def judge_rollout(policy: Policy, status: Status, snapshot: Snapshot, now: float
     if analysis.longest_reached:
         return _too_long(rollout, analysis, now)
     return None
+
+
+def _in_force(status: Status, snapshot: Snapshot) -> bool:
+    """Whether every server that told serves the routes that were decided: a step that no request has met (a file
+    system that refuses the new routes, a server that cannot read them) is not passed.
+    """
+    return snapshot.generation is None or snapshot.generation >= status.generation
 
 
 def abort(rollout: Rollout, reasons: tuple[Reason, ...], evidence: dict[str, Any]) -> Move:
@@ -130,7 +139,7 @@ def judge_watch(policy: Policy, status: Status, snapshot: Snapshot, now: float) 
         analysis = analyse(watch.plan, snapshot.watch, watch.since, now)
         if analysis.verdict is Verdict.FAILED:
             return _return(watch, analysis.reasons, figures(analysis))
-    if now >= watch.until:
+    if now >= watch.until and _in_force(status, snapshot):
         text = f"version {watch.version} was no worse than {watch.predecessor} for {duration_text(now - watch.since)}"
         return Move((EndWatch(watch.version),), (Reason("WatchEnded", text),), watch.decision)
     return None
@@ -192,8 +201,6 @@ def figures(analysis: Analysis) -> dict[str, Any]:
     """An analysis as plain figures for the record."""
     return {
         "verdict": analysis.verdict.value,
-        "score": analysis.score,
-        "n": analysis.rows,
         "metrics": [
             {
                 "name": metric.name,
@@ -202,9 +209,6 @@ def figures(analysis: Analysis) -> dict[str, Any]:
                 "text": metric.text,
                 "value": metric.value,
                 "limit": metric.limit,
-                "e_value": metric.e_value,
-                "interval": None if metric.interval is None else list(metric.interval),
-                "rows": metric.rows,
             }
             for metric in analysis.metrics
         ],

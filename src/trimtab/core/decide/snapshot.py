@@ -37,6 +37,8 @@ class Snapshot:
     jobs: tuple[JobFact, ...] = ()
     servers: int = 0
     """How many answered."""
+    generation: int | None = None
+    """Of the routes that the server furthest behind serves; None where none told."""
     loaded: frozenset[int] = frozenset()
     """Versions that every server that answered has loaded."""
     refused: dict[int, str] = field(default_factory=dict)
