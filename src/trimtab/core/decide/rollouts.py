@@ -201,6 +201,8 @@ def figures(analysis: Analysis) -> dict[str, Any]:
     """An analysis as plain figures for the record."""
     return {
         "verdict": analysis.verdict.value,
+        "score": analysis.score,
+        "n": analysis.rows,
         "metrics": [
             {
                 "name": metric.name,
@@ -209,6 +211,9 @@ def figures(analysis: Analysis) -> dict[str, Any]:
                 "text": metric.text,
                 "value": metric.value,
                 "limit": metric.limit,
+                "e_value": metric.e_value,
+                "interval": None if metric.interval is None else list(metric.interval),
+                "rows": metric.rows,
             }
             for metric in analysis.metrics
         ],
