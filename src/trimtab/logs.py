@@ -41,6 +41,16 @@ def empty_labels() -> pa.Table:
     return LABEL_COLUMNS.append(pa.field("label", pa.null())).empty_table()
 
 
+def answered_rows(predictions: pa.Table) -> pa.Table:
+    """The rows that were answered: no shadow rows, no errors."""
+    return predictions.filter(pc.and_(pc.invert(predictions.column("shadow")), pc.is_null(predictions.column("error"))))
+
+
+def newest_rows(tables: Sequence[pa.Table], rows: int) -> pa.Table:
+    """The last ``rows`` by arrival of all tables, oldest first."""
+    return concatenate(tables).sort_by("time")[-rows:]
+
+
 def reading_order(names: Iterable[str]) -> list[str]:
     """Names as ``predictions/<partition>/<file>`` in the order of arrival: by partition, predictions first.
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from trimtab.core.domain.gate import GateResult
     from trimtab.core.domain.journal import Draft, Entry
+    from trimtab.core.domain.proof import Proof
     from trimtab.core.domain.routes import Routes
     from trimtab.core.domain.verdict import Severity, Verdict
 
@@ -239,6 +240,14 @@ class Target(Protocol):
         """
         ...
 
+    def prove(self, version: int, recent: pa.Table | None) -> Proof:
+        """Try an installed version before it gets traffic; nothing is moved.
+
+        It must load, be what its manifest says, give its recorded answers, and answer ``recent``: what requests of
+        today carried (``LogReader.recent``), types included. Without recent requests the proof says so.
+        """
+        ...
+
     def servers(self) -> list[ServerReport]:
         """Ask the servers which generation and versions they answer with. Empty where none can be reached."""
         ...
@@ -262,6 +271,10 @@ class LogReader(Protocol):
 
     def read(self, cursor: frozenset[str], limit: int = 256) -> LogSlice:
         """The rows of at most ``limit`` files that are not in ``cursor``, oldest name first."""
+        ...
+
+    def recent(self, rows: int = 64) -> pa.Table:
+        """The newest answered rows, at most ``rows``, oldest first: no shadow rows, no errors. Few files are read."""
         ...
 
 

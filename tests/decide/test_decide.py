@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.decide.worlds import PLAN, World, drifted, fault, looks, paired_look, record
+from tests.decide.worlds import PLAN, World, drifted, fault, given, looks, paired_look, record
 from trimtab.core.decide import commands
 from trimtab.core.decide.actions import Abort, OpenIncident, StartTraining
 from trimtab.core.decide.decide import decide

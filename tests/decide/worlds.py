@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from trimtab.core.decide.decide import Decision, decide
+from trimtab.core.decide.moves import Move
 from trimtab.core.decide.policy import Policy, RetrainPolicy
 from trimtab.core.decide.snapshot import Snapshot
 from trimtab.core.decide.status import Status, check_invariants
@@ -108,3 +109,9 @@ class World:
 def looks(*items: Look) -> Snapshot:
     """A snapshot of a rollout's evidence."""
     return Snapshot(rollout=RolloutFacts(items))
+
+
+def given(move: Move | None) -> Move:
+    """A move that must be there."""
+    assert move is not None
+    return move

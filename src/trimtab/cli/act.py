@@ -12,6 +12,7 @@ from trimtab.core.domain.errors import UserError
 
 if TYPE_CHECKING:
     from trimtab.controller.commands import Outcome
+    from trimtab.wiring import Workspace
 
 Strategy = Literal["canary", "blue-green", "shadow", "shadow-then-canary"]
 Version = Annotated[int, Parameter(help="Number of the version, as in 'trimtab versions'.")]
@@ -23,6 +24,7 @@ def deploy(
     /,
     *,
     strategy: Annotated[Strategy | None, Parameter(help="Another one than the project's.")] = None,
+    supersede: Annotated[bool, Parameter(help="Take the place of a rollout that is under way.")] = False,
     person: Person = PERSON,
     common: Common = COMMON,
 ) -> int:
@@ -33,12 +35,13 @@ def deploy(
 
     For example:
         trimtab deploy 8 --strategy shadow
+        trimtab deploy 9 --supersede --reason "8 was trained on too little"
     """
     from trimtab.controller import commands
 
     desk = workspace(common)
     return done(
-        commands.deploy(desk, version, strategy=strategy, actor=person.name, reason=person.reason),
+        commands.deploy(desk, version, strategy=strategy, supersede=supersede, actor=person.name, reason=person.reason),
         f"version {version} serves already, or its rollout is under way",
         common,
     )
@@ -54,7 +57,11 @@ def rollback(
     common: Common = COMMON,
 ) -> int:
     """Return to an earlier version at once, in one step. A rollout that is under
-    way ends.
+    way is aborted.
+
+    First the version is tried: it loads, gives its recorded answers, and takes
+    what recent requests carried; else nothing is moved. Afterwards the servers
+    are asked what they answer with (exit code 1 where one does not follow).
 
     For example:
         trimtab rollback --reason "complaints about night flights"
@@ -64,7 +71,11 @@ def rollback(
 
     desk = workspace(common)
     outcome = commands.rollback(desk, version, actor=person.name, reason=person.reason)
-    return done(outcome, f"version {version} serves already", common)
+    serves = f"version {outcome.status.champion} serves already"
+    returned = outcome.status.returned_from
+    if version is None and returned is not None:
+        serves += f", since a rollback from version {returned}; to go further back, name the version"
+    return done(outcome, serves, common, desk)
 
 
 def promote(*, person: Person = PERSON, common: Common = COMMON) -> int:
@@ -75,7 +86,9 @@ def promote(*, person: Person = PERSON, common: Common = COMMON) -> int:
     """
     from trimtab.controller import commands
 
-    return done(commands.promote(workspace(common), actor=person.name, reason=person.reason), "", common)
+    desk = workspace(common)
+    outcome = commands.promote(desk, actor=person.name, reason=person.reason)
+    return done(outcome, f"version {outcome.status.champion} was promoted already", common, desk)
 
 
 def abort(*, person: Person = PERSON, common: Common = COMMON) -> int:
@@ -87,7 +100,9 @@ def abort(*, person: Person = PERSON, common: Common = COMMON) -> int:
     """
     from trimtab.controller import commands
 
-    return done(commands.abort(workspace(common), actor=person.name, reason=person.reason), "", common)
+    desk = workspace(common)
+    outcome = commands.abort(desk, actor=person.name, reason=person.reason)
+    return done(outcome, "the last rollout was aborted already", common, desk)
 
 
 def pause(*, person: Person = PERSON, common: Common = COMMON) -> int:
@@ -153,12 +168,17 @@ def override(version: Version, /, *, person: Person = PERSON, common: Common = C
     return done(outcome, f"the gates of version {version} are overridden already", common)
 
 
-def done(outcome: Outcome, already: str, common: Common) -> int:
-    """Tells what a command did. Effects that failed are told, and the exit code is 1: the decision stands."""
+def done(outcome: Outcome, already: str, common: Common, desk: Workspace | None = None) -> int:
+    """Tells what a command did. Effects that failed are told, and the exit code is 1: the decision stands.
+
+    With a ``desk`` the servers are asked whether they follow.
+    """
+    from trimtab.controller.follow import follow
     from trimtab.controller.queries import describe
 
+    followed = None if desk is None else follow(desk, outcome.status)
     if common.json:
-        show_json({"decision": outcome.entry, "problems": outcome.problems})
+        show_json({"decision": outcome.entry, "problems": outcome.problems, "servers": followed})
     elif outcome.entry is None:
         show(f"nothing to do: {already or 'it is so already'}")
     else:
@@ -168,4 +188,9 @@ def done(outcome: Outcome, already: str, common: Common) -> int:
     if not common.json:
         for problem in outcome.problems:
             show(coloured("failed", f"not done yet, will be tried again: {problem}"))
-    return 1 if outcome.problems else 0
+        for reason in outcome.entry.reasons if outcome.entry is not None else ():
+            if reason["code"].startswith("Preflight"):
+                show(f"preflight of {reason['text']}")
+        if followed is not None:
+            show(followed.text if followed.ok else coloured("failed", f"the servers do not follow: {followed.text}"))
+    return 1 if outcome.problems or (followed is not None and not followed.ok) else 0

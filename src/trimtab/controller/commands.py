@@ -12,12 +12,15 @@ from dataclasses import dataclass, replace
 from trimtab.controller.codec import catch_up, decode, draft
 from trimtab.controller.converge import converge
 from trimtab.controller.desk import Desk
+from trimtab.controller.preflight import first_that_fits
 from trimtab.core.decide import commands as core
+from trimtab.core.decide.actions import Note
 from trimtab.core.decide.moves import Move
 from trimtab.core.decide.status import Status, check_invariants, fold
 from trimtab.core.domain.errors import ConflictError, InvariantError, RefusedError
 from trimtab.core.domain.gate import VersionRecord
 from trimtab.core.domain.journal import Entry
+from trimtab.core.domain.proof import Proof
 from trimtab.core.rollout.plan import Strategy
 
 _TRIES = 5
@@ -34,15 +37,42 @@ class Outcome:
     """Effects that failed; the controller or the next command tries them again."""
 
 
-def deploy(desk: Desk, version: int, *, strategy: Strategy | None = None, actor: str, reason: str = "") -> Outcome:
-    """Roll out a registered version by the project's plan, or by another strategy."""
+def deploy(
+    desk: Desk,
+    version: int,
+    *,
+    strategy: Strategy | None = None,
+    supersede: bool = False,
+    actor: str,
+    reason: str = "",
+) -> Outcome:
+    """Roll out a registered version by the project's plan, or by another strategy; ``supersede``: in the place of a
+    rollout that is under way.
+    """
     plan = desk.policy.plan if strategy is None else replace(desk.policy.plan, strategy=strategy)
-    return _command(desk, actor, lambda status: core.deploy(status, version, plan, actor, reason))
+    return _command(desk, actor, lambda status: core.deploy(status, version, plan, actor, reason, supersede=supersede))
 
 
 def rollback(desk: Desk, version: int | None = None, *, actor: str, reason: str = "") -> Outcome:
-    """Return to the last champion, or to a named version, in one step."""
-    return _command(desk, actor, lambda status: core.roll_back(status, version, actor, reason))
+    """Return to the last champion that passes its preflight, or to a named version, in one step.
+
+    Raises:
+        RefusedError: it is not legal now, or the preflight failed; then nothing was moved, and the journal keeps what
+        was tried.
+    """
+    tried: dict[tuple[int, ...], tuple[Proof, ...]] = {}
+
+    def ask(status: Status) -> Move | None:
+        targets = core.rollback_targets(status, version)
+        if targets and targets not in tried:
+            tried[targets] = first_that_fits(targets, desk.world)
+        return core.roll_back(status, version, actor, reason, tried.get(targets, ()))
+
+    outcome = _command(desk, actor, ask)
+    entry = outcome.entry
+    if entry is not None and entry.actions[0]["type"] == Note.__name__:
+        raise RefusedError(f"{entry.actions[0]['text']}. Nothing was moved; decision {entry.seq} keeps it")
+    return outcome
 
 
 def promote(desk: Desk, *, actor: str, reason: str = "") -> Outcome:
@@ -99,7 +129,7 @@ def current(desk: Desk) -> Status:
 def _answer(desk: Desk, approval: str, approved: bool, actor: str, reason: str) -> Outcome:
     key = approval if approval.startswith("a") else f"a{approval}"
 
-    def answer(status: Status) -> Move:
+    def answer(status: Status) -> Move | None:
         question = status.approvals.get(key)
         actions = tuple(decode(action) for action in question.actions) if question is not None else ()
         return core.answer(status, key, approved, actions, desk.clock.now(), actor, reason)

@@ -20,7 +20,7 @@ from trimtab.core.domain.errors import ConflictError, ExternalError, InvariantEr
 from trimtab.core.domain.journal import Entry
 from trimtab.core.domain.routes import Routes
 from trimtab.core.domain.verdict import Severity
-from trimtab.ports import Jobs, Notice, Notifier, Registry, Target
+from trimtab.ports import Jobs, LogReader, Notice, Notifier, Registry, Target
 
 _ORDER = [Severity.MINOR, Severity.MODERATE, Severity.SEVERE]
 
@@ -44,6 +44,8 @@ class World:
     outbox: Outbox
     severity_min: Severity = Severity.MINOR
     """Alerts below it stay in the journal."""
+    reader: LogReader | None = None
+    """What recent requests carried: a version is tried on them before traffic goes back to it."""
 
 
 ALIAS_LOOKS = 20

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from trimtab.controller.codec import catch_up, draft
 from trimtab.controller.converge import Converged, Memory, World, converge
-from trimtab.core.decide.decide import decide
+from trimtab.controller.preflight import preflight
+from trimtab.core.decide.actions import RollBack
+from trimtab.core.decide.decide import Decision, decide
 from trimtab.core.decide.moves import Move
 from trimtab.core.decide.policy import Policy
 from trimtab.core.decide.snapshot import Snapshot
 from trimtab.core.decide.status import Status
 from trimtab.core.domain.errors import ConflictError, ExternalError
 from trimtab.core.domain.journal import Entry
+from trimtab.core.domain.proof import Proof
 from trimtab.ports import Clock, Journal
 
 ACTOR = "controller"
+UNFIT_S = 60.0
+"""A version that did not pass its preflight is tried again after this long."""
 
 
 class Observing(Protocol):
@@ -60,6 +65,7 @@ class Loop:
         self._status = Status()
         self._entries: list[Entry] = []
         self._memory = Memory()
+        self._unfit: dict[int, tuple[float, Proof]] = {}
 
     @property
     def status(self) -> Status:
@@ -88,7 +94,7 @@ class Loop:
         except ExternalError:
             self._converge()
             raise
-        decision = decide(self.policy, status, snapshot, now)
+        decision, snapshot = self._decide(status, snapshot, now)
         try:
             entries = self._append(status.seq, decision.moves, now)
         except ConflictError:
@@ -97,6 +103,21 @@ class Loop:
         self._entries.extend(entries)
         done = self._converge()
         return Tick(now, self._status, snapshot, tuple(entries), tuple(done.problems))
+
+    def _decide(self, status: Status, snapshot: Snapshot, now: float) -> tuple[Decision, Snapshot]:
+        """Decide; a version that would take traffic back is tried first, and what was found is decided upon again."""
+        self._unfit = {version: (until, proof) for version, (until, proof) in self._unfit.items() if now < until}
+        snapshot = replace(snapshot, proofs={version: proof for version, (_, proof) in self._unfit.items()})
+        while True:
+            decision = decide(self.policy, status, snapshot, now)
+            targets = (action.version for action in decision.actions if isinstance(action, RollBack))
+            untried = next((version for version in targets if version not in snapshot.proofs), None)
+            if untried is None:
+                return decision, snapshot
+            proof = preflight(untried, self._world)
+            snapshot = replace(snapshot, proofs={**snapshot.proofs, untried: proof})
+            if not proof.fits:
+                self._unfit[untried] = (now + UNFIT_S, proof)
 
     def _converge(self) -> Converged:
         done = converge(self.policy, self._status, self._entries, self._world, self._memory)

@@ -181,6 +181,8 @@ _WORDS: dict[str, Any] = {
     "ResumeRollout": lambda a: f"{a['rollout']} resumed",
     "Promote": lambda a: f"version {a['version']} promoted",
     "Abort": lambda a: f"{a['rollout']} of version {a['version']} aborted",
+    "Supersede": lambda a: f"{a['rollout']} of version {a['version']} superseded by version {a['by_version']}",
+    "HoldWatch": lambda a: f"version {a['version']} does worse, and no earlier version can take over",
     "EndWatch": lambda a: f"watch of version {a['version']} ended",
     "RollBack": lambda a: f"rolled back from version {a['from_version']} to {a['version']}",
     "OpenIncident": lambda a: f"{a['kind']}{_features(a)} ({a['severity']})",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from trimtab.core.domain.errors import ConflictError, ExternalError, InvariantError, NotFoundError
 from trimtab.core.domain.journal import GENESIS, Draft, Entry, canonical, chain, first_broken
+from trimtab.core.domain.proof import Proof
 from trimtab.ports import JobPhase, JobReport, LogSlice, Notice, RunLog, ServerReport
 from trimtab.serving import package as packages
 
@@ -148,6 +149,8 @@ class MemoryTarget:
     def __init__(self) -> None:
         self._routes: Routes | None = None
         self._installed: set[int] = set()
+        self.unfit: dict[int, str] = {}
+        """Versions that do not pass their preflight, and why."""
 
     def routes(self) -> Routes | None:
         return self._routes
@@ -171,6 +174,14 @@ class MemoryTarget:
         if self._routes is not None and version in self._routes.versions:
             raise InvariantError(f"version {version} is routed to; it cannot be retired")
         self._installed.discard(version)
+
+    def prove(self, version: int, recent: pa.Table | None) -> Proof:
+        if version not in self._installed:
+            return Proof(version, False, f"version {version} is not there")
+        if version in self.unfit:
+            return Proof(version, False, self.unfit[version])
+        rows = 0 if recent is None else recent.num_rows
+        return Proof(version, True, f"answers {rows} recent requests" if rows else "no recent requests were seen", rows)
 
     def servers(self) -> list[ServerReport]:
         if self._routes is None:
@@ -262,3 +273,9 @@ class MemoryLogReader:
             cursor=cursor | frozenset(names),
             conflicting=conflicting,
         )
+
+    def recent(self, rows: int = 64) -> pa.Table:
+        from trimtab.logs import answered_rows, empty_predictions, newest_rows, reading_order
+
+        names = reading_order(name for name, file in self._files.items() if file.kind == "predictions")
+        return newest_rows([empty_predictions(), *(answered_rows(self._files[name].table) for name in names)], rows)

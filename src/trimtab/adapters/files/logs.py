@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _KINDS = ("predictions", "labels")
+_RECENT_FILES_MAX = 16
 
 
 class ParquetLogReader:
@@ -43,6 +46,36 @@ class ParquetLogReader:
             cursor=cursor | frozenset(names),
             conflicting=conflicting,
         )
+
+    def recent(self, rows: int = 64) -> pa.Table:
+        """The newest answered rows, at most ``rows``, oldest first, out of the newest few files.
+
+        Raises:
+            ExternalError: a file cannot be read; the text names it.
+        """
+        from trimtab.logs import answered_rows, empty_predictions, newest_rows
+
+        tables, count = [empty_predictions()], 0
+        for name in islice(self._newest("predictions"), _RECENT_FILES_MAX):
+            tables.append(answered_rows(self._table(name)))
+            count += tables[-1].num_rows
+            if count >= rows:
+                break
+        return newest_rows(tables, rows)
+
+    def _newest(self, folder: str) -> Iterator[str]:
+        """Files of the newest partition first, and in it the newest first; older partitions are not even listed."""
+        try:
+            found = sorted(os.scandir(self._logs / folder), key=lambda entry: entry.name, reverse=True)
+            files = sorted(
+                ((entry.stat().st_mtime, entry.name) for entry in found if _is_ready(entry.name)), reverse=True
+            )
+        except OSError as error:
+            return _refuse(error)
+        yield from (f"{folder}/{name}" for _, name in files)
+        for entry in found:
+            if entry.is_dir() and not entry.name.startswith((".", "_")):
+                yield from self._newest(f"{folder}/{entry.name}")
 
     def _names(self) -> list[str]:
         names = []

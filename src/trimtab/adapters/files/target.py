@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from trimtab.adapters.atomic import copy_aside, settle, sync, write_aside
+from trimtab.adapters.files.proof import prove_version
 from trimtab.adapters.files.servers import ask_servers
 from trimtab.core.domain.errors import ConflictError, ExternalError, IntegrityError, InvariantError
+from trimtab.core.domain.proof import Proof
 from trimtab.core.domain.routes import Routes, Share
 from trimtab.ports import ServerReport
 from trimtab.serving import package as packages
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class _Share(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,7 +69,10 @@ class DirectoryTarget:
                 warm=found.warm,
             )
         except (msgspec.DecodeError, ValueError, InvariantError) as error:
-            raise IntegrityError(f"{path} is not of the format of docs/formats.md: {error}") from error
+            raise IntegrityError(
+                f"{path} is not of the format of docs/formats.md: {error}; delete it: the controller writes it again, and "
+                "servers keep the routes that they have"
+            ) from error
 
     def apply(self, routes: Routes) -> None:
         """Replace the routes at once. Idempotent.
@@ -153,6 +162,10 @@ class DirectoryTarget:
                 shutil.rmtree(grave)
         except OSError as error:
             raise ExternalError(f"{place} cannot be removed: {error.strerror or error}") from error
+
+    def prove(self, version: int, recent: pa.Table | None) -> Proof:
+        """Load, verify and prove ``versions/<version>`` in this process, and let it answer ``recent``."""
+        return prove_version(self._versions / str(version), version, recent)
 
     def servers(self) -> list[ServerReport]:
         """What each living server of ``<deployment>/servers`` says of itself; one that does not answer is not ready."""

@@ -124,6 +124,23 @@ class Abort:
 
 
 @dataclass(frozen=True, slots=True)
+class Supersede:
+    """A newer candidate takes the rollout's place. The version is not barred: nothing was found against it."""
+
+    rollout: str
+    version: int
+    by_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class HoldWatch:
+    """The watched champion does worse, but no earlier version passed its preflight: people are told, once."""
+
+    version: int
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class EndWatch:
     """The new champion held for the whole watch; the old one no longer scores in its shadow."""
 
@@ -206,6 +223,8 @@ Action = (
     | ResumeRollout
     | Promote
     | Abort
+    | Supersede
+    | HoldWatch
     | EndWatch
     | RollBack
     | OpenIncident

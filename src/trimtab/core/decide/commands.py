@@ -5,7 +5,8 @@ Each takes the status and returns a move, or None when it is already so (command
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
+from typing import Any
 
 from trimtab.core.decide.actions import (
     Abort,
@@ -13,6 +14,7 @@ from trimtab.core.decide.actions import (
     Alert,
     Answer,
     DeployFirst,
+    Note,
     OverrideGates,
     PauseRollout,
     Promote,
@@ -20,15 +22,18 @@ from trimtab.core.decide.actions import (
     ResumeRollout,
     RollBack,
     StartTraining,
+    Supersede,
 )
 from trimtab.core.decide.moves import Move
-from trimtab.core.decide.rollouts import start_rollout
+from trimtab.core.decide.rollouts import preflight_reasons, start_rollout
 from trimtab.core.decide.status import Approval, Rollout, Status
 from trimtab.core.domain.errors import NotFoundError, RefusedError
 from trimtab.core.domain.gate import VersionRecord
+from trimtab.core.domain.proof import Proof
 from trimtab.core.domain.times import iso
 from trimtab.core.domain.verdict import Reason, Severity
 from trimtab.core.rollout.plan import RolloutPlan
+from trimtab.core.rollout.table import Phase
 
 
 def record(status: Status, version: VersionRecord, deploy: bool) -> Move | None:
@@ -39,8 +44,10 @@ def record(status: Status, version: VersionRecord, deploy: bool) -> Move | None:
     return Move((RecordVersion(version, deploy),), reasons)
 
 
-def deploy(status: Status, version: int, plan: RolloutPlan, by: str, reason: str) -> Move | None:
-    """Roll a registered version out."""
+def deploy(
+    status: Status, version: int, plan: RolloutPlan, by: str, reason: str, *, supersede: bool = False
+) -> Move | None:
+    """Roll a registered version out. ``supersede``: in the place of a rollout that is under way."""
     chosen = _registered(status, version)
     if not chosen.deployable:
         failed = "; ".join(f"{g.gate}: {g.text}" for g in chosen.gates if g.verdict.value != "successful")
@@ -49,32 +56,73 @@ def deploy(status: Status, version: int, plan: RolloutPlan, by: str, reason: str
         return Move((DeployFirst(version),), _because(by, f"deploy version {version}", reason))
     if status.champion == version:
         return None
-    if status.rollout is not None:
-        if status.rollout.version == version:
-            return None
-        raise RefusedError(
-            f"rollout {status.rollout.id} of version {status.rollout.version} is under way; promote or abort it first"
-        )
     actions = start_rollout(status, version, plan, by)
-    return Move(
-        actions, _because(by, f"deploy version {version} by {plan.strategy}", reason), status.recorded_by.get(version)
-    )
+    rollout, cause, what = status.rollout, status.recorded_by.get(version), f"deploy version {version}"
+    if rollout is not None:
+        if rollout.version == version:
+            return None
+        if not supersede:
+            raise RefusedError(
+                f"rollout {rollout.id} of version {rollout.version} is under way; promote or abort it first, or let "
+                f"version {version} take its place: --supersede"
+            )
+        actions = (Supersede(rollout.id, rollout.version, version), *actions)
+        what, cause = f"{what} in place of version {rollout.version}", rollout.decision
+    return Move(actions, _because(by, f"{what} by {plan.strategy}", reason), cause)
 
 
-def roll_back(status: Status, version: int | None, by: str, reason: str) -> Move | None:
-    """An earlier champion answers everything again, in one step."""
+def rollback_targets(status: Status, version: int | None) -> tuple[int, ...]:
+    """Versions that a rollback may return to, best first; none when it is already so.
+
+    A second ``rollback`` without a version does not go a step further: it may be the first one's repetition, or come
+    just after the watch did the same.
+
+    Raises:
+        NotFoundError: the version is not registered.
+        RefusedError: nothing is deployed, the version never served, or nothing else ever did.
+    """
     if status.champion is None:
         raise RefusedError("nothing is deployed, so there is nothing to roll back")
-    if version is None and not status.previous:
+    if version is None:
+        if status.returned_from is not None:
+            return ()
+        if not status.previous:
+            raise RefusedError(
+                f"version {status.champion} is the only one that ever served; there is nothing to roll back to"
+            )
+        return status.previous
+    _registered(status, version)
+    if version == status.champion:
+        return ()
+    if version not in status.served:
+        earlier = ", ".join(map(str, status.previous)) or "none"
         raise RefusedError(
-            f"version {status.champion} is the only one that ever served; there is nothing to roll back to"
+            f"version {version} never served, so there is nothing to return to; earlier champions: {earlier}. "
+            f"A new version is deployed: trimtab deploy {version}"
         )
-    target = status.previous[0] if version is None else version
-    chosen = _registered(status, target)
-    if target == status.champion:
+    return (version,)
+
+
+def roll_back(status: Status, version: int | None, by: str, reason: str, proofs: tuple[Proof, ...] = ()) -> Move | None:
+    """An earlier champion answers everything again, in one step.
+
+    Args:
+        status: what is.
+        version: the one to return to; None: the newest earlier champion that fits.
+        by: who.
+        reason: why.
+        proofs: preflights in the order they were made. Where none of them fits, the move only keeps what was tried.
+    """
+    targets = rollback_targets(status, version)
+    if not targets or status.champion is None:
         return None
-    if not chosen.deployable:
-        raise RefusedError(f"version {target} did not pass its gates; it never served")
+    target = next((proof.version for proof in proofs if proof.fits), None) if proofs else targets[0]
+    tried = preflight_reasons(proofs)
+    evidence: dict[str, Any] = {"preflight": [asdict(proof) for proof in proofs]} if proofs else {}
+    if target is None:
+        note = Note(f"rollback refused: {'; '.join(why.text for why in tried)}")
+        asked = f"roll back{'' if version is None else f' to version {version}'}"
+        return Move((note,), (*_because(by, asked, reason), *tried), evidence=evidence)
     actions: tuple[Action, ...] = (
         RollBack(target, status.champion),
         Alert(
@@ -83,11 +131,13 @@ def roll_back(status: Status, version: int | None, by: str, reason: str) -> Move
             reason or "no reason given",
         ),
     )
-    return Move(actions, _because(by, f"roll back to version {target}", reason))
+    return Move(actions, (*_because(by, f"roll back to version {target}", reason), *tried), evidence=evidence)
 
 
-def promote(status: Status, by: str, reason: str) -> Move:
+def promote(status: Status, by: str, reason: str) -> Move | None:
     """The challenger takes all traffic now."""
+    if _ended_so(status, Phase.PROMOTED) and status.ended is not None and status.ended.version == status.champion:
+        return None
     rollout = _rollout(status, "promote")
     return Move(
         (Promote(rollout.id, rollout.version),),
@@ -96,8 +146,10 @@ def promote(status: Status, by: str, reason: str) -> Move:
     )
 
 
-def abort(status: Status, by: str, reason: str) -> Move:
+def abort(status: Status, by: str, reason: str) -> Move | None:
     """The champion takes all traffic back."""
+    if _ended_so(status, Phase.ABORTED):
+        return None
     rollout = _rollout(status, "abort")
     reasons = _because(by, f"abort rollout {rollout.id}", reason)
     return Move((Abort(rollout.id, rollout.version, reasons[0].text),), reasons, rollout.decision)
@@ -132,12 +184,14 @@ def override(status: Status, version: int, by: str, reason: str) -> Move | None:
 
 def answer(
     status: Status, approval: str, approved: bool, actions: tuple[Action, ...], now: float, by: str, reason: str
-) -> Move:
+) -> Move | None:
     """Approve or reject what the loop asked for. ``actions`` are the question's, decoded.
 
     What is approved is carried out as of today, not as of the day it was asked. A rejected promotion leaves its
     rollout paused: a person said no to the next step and not to the comparison.
     """
+    if approval not in status.approvals and (approval, approved) in status.answered:
+        return None
     question = _question(status, approval)
     if approved:
         done = tuple(_as_of_today(status, action, now) for action in actions)
@@ -162,6 +216,11 @@ def _as_of_today(status: Status, action: Action, now: float) -> Action:
         names = ", ".join(f"{incident.kind} since {iso(incident.since)}" for incident in broken)
         raise RefusedError(f"nothing is trained on broken data ({names}); approve it again when that has ended")
     return replace(action, until=now, quarantines=status.quarantines, champion=status.champion)
+
+
+def _ended_so(status: Status, phase: Phase) -> bool:
+    """The last rollout ended just so, and no other is under way."""
+    return status.rollout is None and status.ended is not None and status.ended.phase is phase
 
 
 def _question(status: Status, approval: str) -> Approval:

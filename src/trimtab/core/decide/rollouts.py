@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from trimtab.core.decide.actions import (
@@ -12,6 +13,7 @@ from trimtab.core.decide.actions import (
     DeployFirst,
     EndWatch,
     EnterStep,
+    HoldWatch,
     PauseRollout,
     Promote,
     RollBack,
@@ -22,6 +24,7 @@ from trimtab.core.decide.moves import Move
 from trimtab.core.decide.policy import Mode, Policy
 from trimtab.core.decide.snapshot import Snapshot
 from trimtab.core.decide.status import Rollout, Status, Watch
+from trimtab.core.domain.proof import Proof
 from trimtab.core.domain.times import duration_text
 from trimtab.core.domain.verdict import Reason, Severity, Verdict
 from trimtab.core.rollout.analysis import Analysis, analyse
@@ -134,28 +137,54 @@ def judge_watch(policy: Policy, status: Status, snapshot: Snapshot, now: float) 
     refusal = snapshot.refused.get(watch.version)
     if refusal is not None:
         text = f"a server refused version {watch.version}: {refusal}"
-        return _return(watch, (Reason("VersionRefused", text),), {})
+        back = _return(status, watch, snapshot, (Reason("VersionRefused", text),), {})
+        if back is not None:
+            return back
     if snapshot.watch is not None:
         analysis = analyse(watch.plan, snapshot.watch, watch.since, now)
         if analysis.verdict is Verdict.FAILED:
-            return _return(watch, analysis.reasons, figures(analysis))
+            back = _return(status, watch, snapshot, analysis.reasons, figures(analysis))
+            if back is not None:
+                return back
     if now >= watch.until and _in_force(status, snapshot):
         text = f"version {watch.version} was no worse than {watch.predecessor} for {duration_text(now - watch.since)}"
+        if watch.held:
+            text = f"version {watch.version} did worse than {watch.predecessor}, and no earlier version could take over"
         return Move((EndWatch(watch.version),), (Reason("WatchEnded", text),), watch.decision)
     return None
 
 
-def _return(watch: Watch, reasons: tuple[Reason, ...], evidence: dict[str, Any]) -> Move:
-    """All traffic back to the predecessor, which stayed warm."""
-    actions: tuple[Action, ...] = (
-        RollBack(watch.predecessor, watch.version),
-        Alert(
-            Severity.SEVERE,
-            f"rolled back from version {watch.version} to {watch.predecessor}",
-            "; ".join(reason.text for reason in reasons),
-        ),
-    )
+def _return(
+    status: Status, watch: Watch, snapshot: Snapshot, reasons: tuple[Reason, ...], evidence: dict[str, Any]
+) -> Move | None:
+    """All traffic back to the predecessor, or to the next earlier champion where its preflight fails.
+
+    None of them: people are told once, and it is tried again while the watch lasts.
+    """
+    earlier = tuple(dict.fromkeys((watch.predecessor, *status.previous)))
+    tried = tuple(snapshot.proofs[version] for version in earlier if version in snapshot.proofs)
+    target = next((v for v in earlier if v not in snapshot.proofs or snapshot.proofs[v].fits), None)
+    reasons = (*reasons, *preflight_reasons(tried))
+    body = "; ".join(reason.text for reason in reasons)
+    evidence = evidence | ({"preflight": [asdict(proof) for proof in tried]} if tried else {})
+    actions: tuple[Action, ...]
+    if target is not None:
+        title = f"rolled back from version {watch.version} to {target}"
+        actions = (RollBack(target, watch.version), Alert(Severity.SEVERE, title, body))
+    elif not watch.held:
+        title = f"version {watch.version} does worse, and no earlier version can take over"
+        actions = (HoldWatch(watch.version, body), Alert(Severity.SEVERE, title, body))
+    else:
+        return None
     return Move(actions, reasons, watch.decision, evidence)
+
+
+def preflight_reasons(tried: tuple[Proof, ...]) -> tuple[Reason, ...]:
+    """What was tried before traffic moved, for the record."""
+    return tuple(
+        Reason("PreflightPassed" if proof.fits else "PreflightFailed", f"version {proof.version}: {proof.text}")
+        for proof in tried
+    )
 
 
 def deploy_waiting(policy: Policy, status: Status, snapshot: Snapshot, now: float) -> Move | None:

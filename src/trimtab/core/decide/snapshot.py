@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from trimtab.core.diagnosis.result import Assessment
 from trimtab.core.domain.gate import VersionRecord
+from trimtab.core.domain.proof import Proof
 from trimtab.core.rollout.facts import RolloutFacts
 
 
@@ -43,3 +44,5 @@ class Snapshot:
     """Versions that every server that answered has loaded."""
     refused: dict[int, str] = field(default_factory=dict)
     """Versions that a server could not load, and why."""
+    proofs: dict[int, Proof] = field(default_factory=dict)
+    """Preflights of versions that a decision of this tick would give traffic back to."""

@@ -19,6 +19,7 @@ from trimtab.core.rollout.table import Event, Phase, next_phase
 
 FAULTS = (Kind.DATA_FAULT, Kind.LABEL_FAULT)
 """Incidents whose window is quarantined."""
+ANSWERS_KEPT = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,17 @@ class Watch:
     until: float
     first_generation: int
     decision: int
+    held: bool = False
+    """It does worse, and people were told that no earlier version can take over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The newest rollout that ended, so that a command that is given twice is known again."""
+
+    id: str
+    version: int
+    phase: Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +153,13 @@ class Status:
     approvals: dict[str, Approval] = field(default_factory=dict)
     declined_at: float | None = None
     """When a person last declined a training run: the cool-down counts from there too."""
+    served: frozenset[int] = frozenset()
+    """Every version that ever was champion: what a rollback may name."""
+    returned_from: int | None = None
+    """The champion came back by a rollback from this version, and nothing was promoted since."""
+    ended: Ended | None = None
+    answered: tuple[tuple[str, bool], ...] = ()
+    """The newest questions that people answered, and whether they approved; at most ``ANSWERS_KEPT``."""
 
     @property
     def open_incidents(self) -> tuple[Incident, ...]:
@@ -251,7 +270,9 @@ def _routed(status: Status) -> tuple[object, ...]:
 
 def _record_version(status: Status, action: act.RecordVersion, seq: int, at: float) -> Status:
     record = action.record
-    waiting = record.version if action.deploy and record.deployable else status.waiting
+    waiting = status.waiting
+    if action.deploy and record.deployable and (waiting is None or record.version > waiting):
+        waiting = record.version  # the newest one wins, in whatever order they arrive
     return _with(
         status,
         versions={**status.versions, record.version: record},
@@ -301,8 +322,13 @@ def _start_rollout(status: Status, action: act.StartRollout, seq: int, at: float
         step_started_at=at,
         decision=seq,
     )
-    waiting = None if status.waiting == action.version else status.waiting
+    waiting = _still_waiting(status, action.version)
     return _with(status, rollout=rollout, watch=None, waiting=waiting, salt=action.rollout)
+
+
+def _still_waiting(status: Status, version: int) -> int | None:
+    """Who waited longer than the version that is rolled out now has missed its turn."""
+    return None if status.waiting is None or status.waiting <= version else status.waiting
 
 
 def _in_rollout(status: Status, rollout_id: str) -> Rollout:
@@ -341,7 +367,7 @@ def _resume(status: Status, action: act.ResumeRollout, seq: int, at: float) -> S
 
 def _promote(status: Status, action: act.Promote, seq: int, at: float) -> Status:
     rollout = _in_rollout(status, action.rollout)
-    next_phase(rollout.phase, Event.PROMOTE)
+    status = _end(status, rollout, Event.PROMOTE)
     watch = None
     if rollout.plan.watch_s > 0:
         watch = Watch(
@@ -353,12 +379,28 @@ def _promote(status: Status, action: act.Promote, seq: int, at: float) -> Status
             first_generation=status.generation,
             decision=seq,
         )
-    return _with(_crown(status, rollout.version, at), rollout=None, watch=watch)
+    return _with(_crown(status, rollout.version, at), watch=watch)
 
 
 def _abort(status: Status, action: act.Abort, seq: int, at: float) -> Status:
-    next_phase(_in_rollout(status, action.rollout).phase, Event.ABORT)
-    return _with(status, rollout=None, barred=status.barred | {action.version})
+    return _end(status, _in_rollout(status, action.rollout), Event.ABORT)
+
+
+def _supersede(status: Status, action: act.Supersede, seq: int, at: float) -> Status:
+    return _end(status, _in_rollout(status, action.rollout), Event.SUPERSEDE)
+
+
+def _end(status: Status, rollout: Rollout, event: Event) -> Status:
+    """The rollout is over; a challenger that was aborted is barred."""
+    phase = next_phase(rollout.phase, event)
+    barred = status.barred | {rollout.version} if phase is Phase.ABORTED else status.barred
+    return _with(status, rollout=None, barred=barred, ended=Ended(rollout.id, rollout.version, phase))
+
+
+def _hold_watch(status: Status, action: act.HoldWatch, seq: int, at: float) -> Status:
+    if status.watch is None or status.watch.version != action.version:
+        raise InvariantError(f"version {action.version} is not under watch")
+    return _with(status, watch=replace(status.watch, held=True, decision=seq))
 
 
 def _end_watch(status: Status, action: act.EndWatch, seq: int, at: float) -> Status:
@@ -368,11 +410,14 @@ def _end_watch(status: Status, action: act.EndWatch, seq: int, at: float) -> Sta
 def _roll_back(status: Status, action: act.RollBack, seq: int, at: float) -> Status:
     if status.champion != action.from_version:
         raise InvariantError(f"cannot roll back from {action.from_version}: champion is {status.champion}")
-    crowned = _crown(_with(status, rollout=None, watch=None), action.version, at)
+    if status.rollout is not None:
+        status = _end(status, status.rollout, Event.ABORT)
+    crowned = _crown(_with(status, watch=None), action.version, at)
     return _with(
         crowned,
         previous=tuple(v for v in crowned.previous if v != action.from_version),
         barred=crowned.barred | {action.from_version},
+        returned_from=action.from_version,
     )
 
 
@@ -391,6 +436,8 @@ def _crown(status: Status, version: int, at: float) -> Status:
         incidents=incidents,
         barred=status.barred - {version},
         waiting=None if status.waiting == version else status.waiting,
+        served=status.served | {version},
+        returned_from=None,
     )
 
 
@@ -428,7 +475,8 @@ def _ask(status: Status, action: act.AskApproval, seq: int, at: float) -> Status
 def _answer(status: Status, action: act.Answer, seq: int, at: float) -> Status:
     left = {key: value for key, value in status.approvals.items() if key != action.approval}
     question = status.approvals.get(action.approval)
-    status = _with(status, approvals=left)
+    answered = (*status.answered, (action.approval, action.approved))[-ANSWERS_KEPT:]
+    status = _with(status, approvals=left, answered=answered)
     return status if action.approved or question is None else _declined(status, question, at)
 
 
@@ -460,7 +508,9 @@ def _moot(status: Status, question: Approval) -> bool:
         if action["type"] == act.Promote.__name__ and action["rollout"] != rollout:
             return True
         if action["type"] == act.StartRollout.__name__ and (
-            action["champion"] != status.champion or action["version"] in status.barred
+            action["champion"] != status.champion
+            or action["version"] in status.barred
+            or (status.waiting is not None and action["version"] < status.waiting)
         ):
             return True
     return False
@@ -482,6 +532,8 @@ _APPLY: dict[type, Any] = {
     act.ResumeRollout: _resume,
     act.Promote: _promote,
     act.Abort: _abort,
+    act.Supersede: _supersede,
+    act.HoldWatch: _hold_watch,
     act.EndWatch: _end_watch,
     act.RollBack: _roll_back,
     act.OpenIncident: _open_incident,

@@ -57,8 +57,8 @@ class People:
     desk: SimulatedDesk
     train: Callable[[], VersionRecord]
 
-    def act(self, known: Status) -> tuple[str, bool]:
-        """One command; what it was, and whether it was carried out.
+    def act(self, known: Status) -> tuple[str, Status | None]:
+        """One command; what it was, and the status after it where it was carried out.
 
         Args:
             known: what the person saw last: the command may come too late for it.
@@ -71,12 +71,12 @@ class People:
         try:
             outcome = command()
         except (RefusedError, NotFoundError) as refusal:
-            return f"{who}: {words}: refused: {refusal}", False
+            return f"{who}: {words}: refused: {refusal}", None
         except (ExternalError, ConflictError) as failure:
-            return f"{who}: {words}: failed: {failure}", False
+            return f"{who}: {words}: failed: {failure}", None
         done = "nothing to do" if outcome.entry is None else f"decision {outcome.entry.seq}"
         problems = f" ({'; '.join(outcome.problems)})" if outcome.problems else ""
-        return f"{who}: {words}: {done}{problems}", outcome.entry is not None
+        return f"{who}: {words}: {done}{problems}", outcome.status
 
     def _command(self, name: str, who: str, known: Status) -> tuple[str, Callable[[], commands.Outcome]]:
         desk, chance = self.desk, self.chance
@@ -92,7 +92,7 @@ class People:
             words = f"deploy {version} {strategy or ''}".rstrip()
             return words, lambda: commands.deploy(desk, version, strategy=strategy, actor=who)
         if name == "rollback":
-            to = self._version(known) if chance.happens(0.4) else None
+            to = self._earlier(known) if chance.happens(0.4) else None
             words = f"rollback {to or ''}".rstrip()
             return words, lambda: commands.rollback(desk, to, actor=who, reason="it looked wrong")
         if name in ("approve", "reject"):
@@ -107,6 +107,12 @@ class People:
             "resume": commands.resume,
         }
         return name, lambda: plain[name](desk, actor=who)
+
+    def _earlier(self, known: Status) -> int:
+        """Mostly one that served before."""
+        return (
+            self.chance.one_of(known.previous) if known.previous and self.chance.happens(0.8) else self._version(known)
+        )
 
     def _version(self, known: Status) -> int:
         """Mostly one that is registered."""
