@@ -75,3 +75,22 @@ def test_what_failed_stands_in_the_status() -> None:
     assert "KeyError: 'x' at tests.controller.test_runner:" in report.controller["problems"][0]
     assert report.controller["at"] == 5.0, "when it last saw something"
     assert report.health == {"diagnosis": "none"}
+
+
+def test_a_problem_that_stays_is_told_once() -> None:
+    """The registry is down for an hour, with a look every ten seconds: one line, not three hundred and sixty."""
+    desk, ticks = FakeDesk(), Ticks(30)
+
+    def begin() -> Loop:
+        loop = desk.loop()
+
+        def fails() -> Tick:
+            raise ExternalError("the registry does not answer")
+
+        loop.tick = fails  # type: ignore[method-assign]
+        return loop
+
+    run(begin, desk.view, every_s=0.01, stop=ticks.stop, tell=ticks.told.append)
+    assert [tick.problems for tick in ticks.told] == [("the registry does not answer",)]
+    assert desk.view.last is not None
+    assert desk.view.last["controller"]["problems"] == ["the registry does not answer"]

@@ -35,11 +35,13 @@ def run(
         begin: makes a loop that remembers nothing.
         mind: called between ticks, e.g. to restart a server that died; what it returns is told.
 
+    A problem that stays is told once; ``trimtab status`` shows it as long as it lasts.
     A tick that finds the outside failing (disk, registry) is told and tried again. So is one that fails by a defect of
     ours, after growing pauses and from the journal and the log anew: requests are answered meanwhile, and ending would
     take the server away for a fault that is not the server's.
     """
     loop, defects = begin(), 0
+    told: tuple[str, ...] = ()
 
     def mind_and_tell() -> None:
         words = mind()
@@ -58,8 +60,9 @@ def run(
             defects += 1
             tick = _failed(loop, view, defect_text(error))
             loop = begin()
-        if tick.entries or tick.problems:
+        if tick.entries or (tick.problems and tick.problems != told):
             tell(tick)
+        told = tick.problems
         if tick.entries:
             continue  # one change of traffic per tick, then look again
         _wait(every_s if not defects else min(every_s * 2**defects, max(every_s, _PAUSE_S_MAX)), stop, mind_and_tell)
