@@ -72,6 +72,8 @@ def policy_of(project: Project) -> Policy:
         labels_min=rollout.labels_min,
         alpha=rollout.alpha,
         margin=rollout.margin if project.task == "classification" else rollout.margin / ERROR_CAP,
+        disagreement_max=rollout.disagreement_max,
+        score_shift_max=_shift_max(rollout.score_shift_max, project.task),
         longest_s=rollout.longest,
         on_longest=rollout.on_longest,
         guardrails=guardrails,
@@ -89,6 +91,11 @@ def policy_of(project: Project) -> Policy:
         window_s=retraining.window,
     )
     return Policy(Mode(project.response.mode), plan, retrain, rollout.keep, project.monitoring.block)
+
+
+def _shift_max(limit: float | None, task: str) -> float | None:
+    """In the core's units: of the score, or of ``ERROR_CAP`` mean absolute errors."""
+    return limit if limit is None or task == "classification" else limit / ERROR_CAP
 
 
 class Workspace:

@@ -129,6 +129,7 @@ class Observer:
             scale = loss_scale(self._blocks.baseline)
             self._blocks.add(predictions, labelled)
         if self._comparison is not None:
+            self._comparison.agreement.add(predictions, event_clock=self.settings.event_clock, scale=scale)
             self._comparison.score(labelled, scale)
         if self.event_time is not None:
             self._evidence.forget(self.event_time - self.settings.horizon_s)
