@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from trimtab.controller.agreement import Agreement, Compared
 from trimtab.controller.evidence import Answered, Labelled
 from trimtab.core.rollout.facts import ArmCounts, Look, RolloutFacts
 from trimtab.core.rollout.plan import Guardrails
@@ -33,6 +34,11 @@ class Comparison:
     _half: dict[str, Labelled] = field(default_factory=dict)
     _pairs: _Pairs = field(default_factory=list)
     _single: dict[int, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
+    agreement: Agreement = field(init=False)
+    """Rows that both versions scored, labelled or not."""
+
+    def __post_init__(self) -> None:
+        self.agreement = Agreement(self.champion, self.challenger, self.first_generation, self.look_s)
 
     @property
     def key(self) -> tuple[int, int, int]:
@@ -75,6 +81,8 @@ class Comparison:
         for arm, version in enumerate((self.champion, self.challenger)):
             for at, loss in sorted(self._single[version]):
                 cells[self._cell(at)].single[arm].append(loss)
+        for key, compared in self.agreement.cells.items():
+            cells[key].compared = compared
         return RolloutFacts(tuple(cells[key].look((key + 1) * self.look_s) for key in sorted(cells)))
 
     def _cell(self, at: float) -> int:
@@ -106,6 +114,7 @@ class _Cell:
     latency: tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]] = field(default_factory=lambda: ([], []))
     paired: tuple[list[float], list[float]] = field(default_factory=lambda: ([], []))
     single: tuple[list[float], list[float]] = field(default_factory=lambda: ([], []))
+    compared: Compared | None = None
 
     def add(self, arm: int, counts: ArmCounts, latency_ms: NDArray[np.float64]) -> None:
         self.counts[arm] = self.counts[arm] + counts
@@ -122,4 +131,7 @@ class _Cell:
             paired_challenger_loss=np.array(self.paired[1]),
             champion_loss=np.array(self.single[0]),
             challenger_loss=np.array(self.single[1]),
+            compared=0 if self.compared is None else self.compared.rows,
+            disagreed=0 if self.compared is None else self.compared.disagreed,
+            score_shift=np.empty(0) if self.compared is None else self.compared.shift,
         )

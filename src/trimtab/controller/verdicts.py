@@ -147,7 +147,7 @@ def _end(name: str, version: int, entries: list[Entry]) -> tuple[Entry, str]:
                 promoted = entry
             elif kind == "Abort" and action["rollout"] == name:
                 return entry, "aborted"
-            elif kind == "RollBack" and promoted is None:
+            elif (kind == "RollBack" and promoted is None) or (kind == "Supersede" and action["rollout"] == name):
                 return entry, "superseded"
             elif kind == "RollBack" and promoted is not None and action["from_version"] == version:
                 return entry, "rolled back"

@@ -126,7 +126,7 @@ def _window(written: Written) -> Iterator[Finding]:
 
 
 _UNUSED_IN = {
-    "blue-green": ("steps", "paired", "labels_min"),
+    "blue-green": ("steps", "paired", "labels_min", "disagreement_max", "score_shift_max"),
     "shadow": ("steps", "paired", "guardrails", "watch"),
 }
 

@@ -164,7 +164,8 @@ class Rollout(Section):
     """Fewest requests answered by the challenger at a step before it may advance."""
     labels_min: int = Field(default=200, ge=0)
     """Fewest labelled rows of the comparison, over the whole rollout, before the challenger may advance. `0` where
-    labels come too late to wait for: then only errors, latency and invalid answers are judged."""
+    labels come too late to wait for: then agreement with the champion (`disagreement_max`, `score_shift_max`), errors,
+    latency and invalid answers are judged."""
     paired: bool = True
     """During a canary both versions score every request, so that they are compared on the same rows: needs 3 to 40
     times fewer labels than comparing the two halves of the traffic, and costs a second scoring."""
@@ -173,6 +174,13 @@ class Rollout(Section):
     margin: float = Field(default=0.01, gt=0)
     """How much worse the challenger's mean loss may be and still count as 'not worse': of the Brier score, or for
     regression as a share of the champion's mean absolute error (0.01: one percent). Smaller needs more labels."""
+    disagreement_max: Share | None = 0.2
+    """Where there is no label to judge by (`labels_min: 0`, or not enough of them after half of `longest`): share of
+    the rows that both versions score on which they may predict otherwise (regression: differ by more than the
+    champion's mean absolute error). Else it is only shown: a better model disagrees too. `null`: no limit."""
+    score_shift_max: Share | None = 0.1
+    """In the same cases: how much the mean score may move, either way (regression: as a share of the champion's mean
+    absolute error). `null`: no limit."""
     longest: Duration = 14 * DAY_S
     """Longest time of a whole rollout without a verdict; at least `bake`."""
     on_longest: Literal["ask", "abort", "promote"] = "ask"
