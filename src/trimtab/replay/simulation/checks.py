@@ -47,6 +47,8 @@ class Checker:
     jobs: MemoryJobs
     notifier: MemoryNotifier
     ledger: Ledger
+    cooldown_s: float
+    """Of training: within it a training run that was declined is not asked for again."""
     status: Status = field(default_factory=Status)
     alerts: dict[str, str] = field(default_factory=dict)
     """Id to title of every alert in the journal."""
@@ -55,7 +57,8 @@ class Checker:
     _routes: dict[int, tuple[Routes, int]] = field(default_factory=dict)
     """Generation to its routes and the entry that made them so."""
     _trainings: dict[str, int] = field(default_factory=dict)
-    _rejected: set[tuple[str, str]] = field(default_factory=set)
+    _rejected: dict[tuple[str, str], float] = field(default_factory=dict)
+    """What people said no to, and when."""
     _generation: int = 0
     _moved: dict[int, int] = field(default_factory=dict)
     _seen: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
@@ -90,6 +93,7 @@ class Checker:
         self._sound(after)
         if after.generation < before.generation:
             raise Violation(f"generation ran back from {before.generation} to {after.generation}")
+        self._tells(entry)
         for index, data in enumerate(entry.actions):
             action = decode(data)
             if isinstance(action, act.Alert):
@@ -100,6 +104,16 @@ class Checker:
         if routes is not None and after.generation != before.generation:
             self._routes[after.generation] = (routes, entry.seq)
         self.status = after
+
+    def _tells(self, entry: Entry) -> None:
+        """Every decision says why, follows from an earlier one or none, and none that hits users is silent."""
+        kinds = {str(data["type"]) for data in entry.actions}
+        if not entry.reasons and kinds - {"RecordVersion"}:
+            raise Violation(f"entry {entry.seq} gives no reason for {', '.join(sorted(kinds))}")
+        if entry.cause is not None and not 0 < entry.cause < entry.seq:
+            raise Violation(f"entry {entry.seq} names entry {entry.cause} as its cause")
+        if entry.actor == CONTROLLER and kinds & {"Abort", "RollBack", "AskApproval"} and "Alert" not in kinds:
+            raise Violation(f"entry {entry.seq} tells nobody of {', '.join(sorted(kinds))}")
 
     def _sound(self, status: Status) -> None:
         """One champion, weights of 100, and only what passed its gates or was let through by name."""
@@ -122,15 +136,20 @@ class Checker:
             self._training(before, action)
         elif isinstance(action, act.AskApproval):
             for key in _questions(action):
-                if key in self._rejected:
+                declined_at = self._rejected.get(key)
+                if declined_at is not None and (key[0] != "StartTraining" or entry.at - declined_at < self.cooldown_s):
                     raise Violation(f"a rejected question is asked again: {key[0]} {key[1]}")
         elif isinstance(action, act.Answer) and not action.approved:
             asked = before.approvals[action.approval]
-            self._rejected.update(_questions(act.AskApproval(asked.id, asked.title, asked.actions)))
-        elif isinstance(action, act.FinishTraining):
-            self._rejected = {key for key in self._rejected if key[0] != "StartTraining"}
+            self._rejected.update(
+                dict.fromkeys(_questions(act.AskApproval(asked.id, asked.title, asked.actions)), entry.at)
+            )
         elif isinstance(action, act.ResumeRollout):
-            self._rejected.discard(("Promote", action.rollout))
+            self._rejected.pop(("Promote", action.rollout), None)
+        elif isinstance(action, act.RollBack):
+            tried = {proof["version"]: proof["fits"] for proof in entry.evidence.get("preflight", ())}
+            if not tried.get(action.version):
+                raise Violation(f"traffic goes back to version {action.version} whose preflight says {tried}")
         elif by_loop and isinstance(action, act.StartRollout):
             if action.version in before.barred:
                 raise Violation(f"version {action.version} is barred and rolled out again by the loop")
@@ -278,6 +297,6 @@ def _questions(ask: act.AskApproval) -> list[tuple[str, str]]:
             out.append((kind, str(action["version"])))
         elif kind == "Promote":
             out.append((kind, str(action["rollout"])))
-        elif kind == "StartTraining" and action["incident"]:
+        elif kind == "StartTraining":
             out.append((kind, str(action["incident"])))
     return out

@@ -16,7 +16,7 @@ from trimtab.controller import commands
 from trimtab.controller.converge import World
 from trimtab.controller.loop import Loop, Tick
 from trimtab.core.decide.policy import Mode, Policy, RetrainPolicy
-from trimtab.core.decide.status import routes_of
+from trimtab.core.decide.status import Status, routes_of
 from trimtab.core.diagnosis.result import Fault
 from trimtab.core.domain.errors import ExternalError
 from trimtab.core.domain.gate import GateResult, VersionRecord
@@ -54,9 +54,12 @@ _STRIKES = 0.28
 _EARLY, _LATE = 6, 26
 """Half-calls of a port before a strike: half of the strikes come while it is decided, half anywhere in the act."""
 _OUTAGE_ENDS = 0.12
+_FAULT_ENDS = 0.1
+_FOLLOWS = 0.7
 _BEGUN = 0.85
-"""Share of the stories that begin with a first version."""
-_PORTS = ("registry", "registry", "target", "jobs", "notifier", "journal", "outbox", "log")
+_GROWN = 0.4
+"""Shares of the stories that begin with a first version, and with a history of champions."""
+_PORTS = ("registry", "registry", "registry", "target", "jobs", "notifier", "journal", "outbox", "log")
 _PASSES = (1.0, MINUTE_S, 10 * MINUTE_S, HOUR_S, HOUR_S, 3 * HOUR_S, 8 * HOUR_S, DAY_S)
 
 _WHEEL = Wheel(
@@ -67,13 +70,13 @@ _WHEEL = Wheel(
         "jobs": 9,
         "data": 7,
         "servers": 5,
-        "outage": 2,
+        "outage": 3,
         "controllers": 4,
         "alias": 0.5,
     }
 )
 
-_LEVELS = ("good", "good", "same", "same", "bad", "broken")
+_LEVELS = ("good", "good", "good", "same", "same", "same", "bad", "broken")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +142,6 @@ class Endpoint:
         self._say(
             f"seed {seed}: {self.policy.mode}, {plan.strategy}, steps {plan.steps}, {len(self.fleet.fleet)} servers"
         )
-        if self.chance.happens(_BEGUN):
-            record = self._register("manual-0", Verdict.SUCCESSFUL)
-            commands.record(self.people.desk, record, deploy=True, actor="ann")
-            self._say("ann: train, the first version")
-            self._check()
         self._events: dict[str, Callable[[], None]] = {
             "tick": self._tick_event,
             "traffic": self._traffic,
@@ -155,6 +153,20 @@ class Endpoint:
             "controllers": self._controllers,
             "alias": self._alias,
         }
+        if self.chance.happens(_BEGUN):
+            self._begin(1 + (self.chance.below(4) if self.chance.happens(_GROWN) else 0))
+
+    def _begin(self, versions: int) -> None:
+        """Some versions were champion one after the other before the story begins."""
+        desk = self.people.desk
+        for version in range(1, versions + 1):
+            record = self._register(f"manual-{version}", Verdict.SUCCESSFUL)
+            commands.record(desk, record, deploy=version == 1, actor="ann")
+            if version > 1:
+                commands.deploy(desk, version, actor="ann")
+                commands.promote(desk, actor="ann")
+        self._say(f"ann: {versions} versions, one after the other")
+        self._check()
 
     def _make_ports(self, build: Build) -> None:
         self.journal = build.journal()
@@ -164,7 +176,8 @@ class Endpoint:
         self.notifier = MemoryNotifier()
         self._note_effects()
         severity = self.chance.one_of((Severity.MINOR, Severity.MINOR, Severity.MODERATE))
-        self.checker = Checker(self.journal, self.registry, self.jobs, self.notifier, self.ledger)
+        cooldown_s = self.policy.retrain.cooldown_s
+        self.checker = Checker(self.journal, self.registry, self.jobs, self.notifier, self.ledger, cooldown_s)
         self._journal = TroubledJournal(self.journal, self.chaos)
         self._target = TroubledTarget(self.fleet, self.chaos)
         self._jobs_port = TroubledJobs(self.jobs, self.chaos)
@@ -220,6 +233,8 @@ class Endpoint:
         """
         if self.chaos.out and self.chance.happens(_OUTAGE_ENDS):
             self._outage()
+        elif self.truth.broken and self.chance.happens(_FAULT_ENDS):
+            self._mended()
         else:
             self._events[_WHEEL.spin(self.chance)]()
         self._check()
@@ -270,21 +285,21 @@ class Endpoint:
         except ExternalError as error:
             self.counts["failures"] += 1
             self._say(f"controller {place}: {error}")
-            self._routed(loop)
+            self._routed(loop.status)
         else:
             self._after(place, tick)
-            self._routed(loop)
+            self._routed(loop.status)
         finally:
             self._acting = before
             self.chaos.disarm()
 
-    def _routed(self, loop: Loop) -> None:
-        """What was decided is in force after a tick that nobody disturbed, whatever else is away: an old version comes
-        back though the registry is down, and a decision does not wait for a log that cannot be read.
+    def _routed(self, status: Status) -> None:
+        """What was decided is in force after a tick or command that nobody disturbed, whatever else is away: an old
+        version comes back though the registry is down, and nothing waits for a log that cannot be read.
         """
         if self.chaos.struck or not self.chaos.out.isdisjoint(("target", "journal")):
             return
-        wanted, found = routes_of(loop.status), self.fleet.routes()
+        wanted, found = routes_of(status), self.fleet.routes()
         if wanted is None or found == wanted or not wanted.versions <= self.fleet.installed():
             return
         if found is None or found.generation < wanted.generation:
@@ -353,9 +368,11 @@ class Endpoint:
             self.chaos.disarm()
 
     def _person(self) -> None:
-        words, done = self.people.act(self.checker.status)
-        self.counts["commands" if done else "refusals"] += 1
+        words, after = self.people.act(self.checker.status)
+        self.counts["refusals" if after is None else "commands"] += 1
         self._say(words)
+        if after is not None:
+            self._routed(after)
 
     def _traffic(self) -> None:
         passed = self.chance.one_of(_PASSES)
@@ -363,6 +380,9 @@ class Endpoint:
         routes = self.fleet.routes()
         busy = routes is not None and self.chance.happens(0.85)
         if routes is not None and busy:
+            for server in self.fleet.fleet:
+                if self.chance.happens(_FOLLOWS):
+                    self.fleet.follow(server)
             self.truth.traffic(routes, self.clock.now())
         self._say(f"{duration_text(passed)} pass {'with' if busy else 'without'} traffic")
 
@@ -382,6 +402,8 @@ class Endpoint:
         self.truth.created[record.version] = self.clock.now()
         if self.chance.happens(0.1):
             self._unloadable.add(record.version)
+        if self.chance.happens(0.1):
+            self.fleet.unfit[record.version] = "its recorded answers are others now"
         return record
 
     def _jobs(self) -> None:
@@ -406,15 +428,16 @@ class Endpoint:
         self._say(f"job {job}: version {record.version} {outcome}, {self.truth.levels[record.version]}")
 
     def _data(self) -> None:
-        """A fault of the data, of the labels, or drift begins or ends."""
+        """A fault of the data, of the labels, or drift begins; drift may also go as it came."""
         now, truth = self.clock.now(), self.truth
         truth.changes += 1
         drawn = self.chance.share()
-        if drawn < 0.5:
+        if drawn < 0.4:
             self._column_fault(now)
-        elif drawn < 0.65:
-            truth.label_fault_since = now if truth.label_fault_since is None else None
-            self._say(f"labels are {'right again' if truth.label_fault_since is None else 'all of one class'}")
+        elif drawn < 0.5:
+            if truth.label_fault_since is None:
+                truth.label_fault_since = now
+                self._say("labels are all of one class")
         elif drawn < 0.9:
             truth.drift_since = now if truth.drift_since is None or self.chance.happens(0.6) else None
             self._say("the world drifts" if truth.drift_since is not None else "the world is as before")
@@ -423,17 +446,23 @@ class Endpoint:
             self._say("the mix of traffic moves")
 
     def _column_fault(self, now: float) -> None:
-        faults = self.truth.faults
-        for place, fault in enumerate(faults):
-            if fault.until_s is None and self.chance.happens(0.85):
-                faults[place] = replace(fault, until_s=now)
+        feature, severity = self.chance.one_of(FEATURES), self.chance.one_of(tuple(Severity))
+        if all(fault.until_s is not None for fault in self.truth.faults if fault.features == (feature,)):
+            fault = Fault("MissingFlood", (feature,), now, None, severity, f"{feature} missing", 1.0, 0.02)
+            self.truth.faults.append(fault)
+            self._say(f"{feature} arrives empty ({severity})")
+
+    def _mended(self) -> None:
+        """One fault of the data or the labels ends."""
+        now, truth = self.clock.now(), self.truth
+        truth.changes += 1
+        for place, fault in enumerate(truth.faults):
+            if fault.until_s is None:
+                truth.faults[place] = replace(fault, until_s=now)
                 self._say(f"{fault.features[0]} is sound again")
                 return
-        feature = self.chance.one_of(FEATURES)
-        if all(fault.until_s is not None for fault in faults if fault.features == (feature,)):
-            severity = self.chance.one_of(tuple(Severity))
-            faults.append(Fault("MissingFlood", (feature,), now, None, severity, f"{feature} missing", 1.0, 0.02))
-            self._say(f"{feature} arrives empty ({severity})")
+        truth.label_fault_since = None
+        self._say("labels are right again")
 
     def _servers(self) -> None:
         server = self.chance.one_of(self.fleet.fleet)

@@ -92,6 +92,7 @@ _ANALYSE = analysis.analyse
 _MAY_TRAIN = responses._may_train
 _TRAIN = responses._train
 _MESSAGES = converge._messages
+_ROUTES = converge._routes
 _ROUTES_OF = statuses.routes_of
 
 
@@ -204,6 +205,13 @@ def _retire_at_once(version: int, target: Target) -> None:
     target.retire(version)
 
 
+def _everything_first(policy: Policy, status: Status, world: World) -> None:
+    """Fetches the earlier versions before it changes the routes."""
+    for version in status.previous[: policy.keep]:
+        converge.install(version, world.registry, world.target)
+    _ROUTES(policy, status, world)
+
+
 def _forgetful(status: Status, entries: list[Entry]) -> Status:
     """Takes the newest entry for the whole story."""
     return codec.catch_up(status, entries[-1:])
@@ -242,6 +250,11 @@ MUTANTS = (
         "dies-of-races",
         "takes another's change of the target for its own defect",
         changes=((converge, "_apply", _apply_at_once), (converge, "_retire", _retire_at_once)),
+    ),
+    Mutant(
+        "waits-for-the-registry",
+        "fetches what may wait before what must not",
+        changes=((converge, "_routes", _everything_first),),
     ),
     Mutant("forgetful", "skips entries when it catches up", changes=((loop, "catch_up", _forgetful),)),
 )

@@ -23,8 +23,8 @@ STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 _WHEEL = Wheel(
     {
         "train": 9,
-        "deploy": 3,
-        "rollback": 2,
+        "deploy": 4,
+        "rollback": 4,
         "promote": 1,
         "abort": 1,
         "pause": 1.5,
@@ -89,8 +89,9 @@ class People:
             if name == "override":
                 return f"override {version}", lambda: commands.override(desk, version, actor=who, reason="hotfix")
             strategy = chance.one_of(STRATEGIES) if chance.happens(0.5) else None
-            words = f"deploy {version} {strategy or ''}".rstrip()
-            return words, lambda: commands.deploy(desk, version, strategy=strategy, actor=who)
+            over = chance.happens(0.3)
+            words = f"deploy {version} {strategy or ''}{' --supersede' if over else ''}".rstrip()
+            return words, lambda: commands.deploy(desk, version, strategy=strategy, supersede=over, actor=who)
         if name == "rollback":
             to = self._earlier(known) if chance.happens(0.4) else None
             words = f"rollback {to or ''}".rstrip()

@@ -13,7 +13,7 @@ from trimtab.core.decide.status import Status
 from trimtab.core.diagnosis.result import Assessment, BlockView, Fault
 from trimtab.core.domain.diagnosis import Diagnosis, Kind, Remedy
 from trimtab.core.domain.routes import Routes
-from trimtab.core.domain.verdict import Severity
+from trimtab.core.domain.verdict import Reason, Severity
 from trimtab.core.rollout.facts import RolloutFacts
 from trimtab.ports import Jobs, ServerReport, Target
 from trimtab.replay.fakes import MemoryTarget
@@ -25,6 +25,9 @@ FEATURES = ("wind", "hour", "carrier")
 
 LEVELS = {"good": -1, "same": 0, "bad": 1, "broken": 2}
 """How well versions do; a difference of levels is what a comparison shows."""
+
+
+_LABELS_DRAWN = (*LABELS, "prompt", "prompt", "late")
 
 
 @dataclass(slots=True)
@@ -81,6 +84,11 @@ class Truth:
     changes: int = 0
     """Counts what an assessment depends on."""
 
+    @property
+    def broken(self) -> bool:
+        """Whether a fault of the data or of the labels is open."""
+        return self.label_fault_since is not None or any(fault.until_s is None for fault in self.faults)
+
     def traffic(self, routes: Routes, now: float) -> None:
         """Requests come in; where two versions meet, they are compared."""
         self.event_time = now
@@ -90,7 +98,7 @@ class Truth:
             return
         known = self.comparisons.get(key)
         if known is None:
-            labels, busy = self.chance.one_of(LABELS), self.chance.happens(0.8)
+            labels, busy = self.chance.one_of(_LABELS_DRAWN), self.chance.happens(0.8)
             known = self.comparisons[key] = Comparison(labels, TRAFFIC[0] if busy else TRAFFIC[1])
         known.add(now)
 
@@ -120,15 +128,21 @@ class Truth:
         standing = [fault for fault in faults if fault.until_s is None]
         if standing:
             worst = standing[0]
-            return Diagnosis(Kind.DATA_FAULT, Remedy.FIX_DATA, worst.severity, worst.since_s, worst.features)
+            return _found(Kind.DATA_FAULT, Remedy.FIX_DATA, worst.severity, worst.since_s, worst.features)
         if labels:
-            return Diagnosis(Kind.LABEL_FAULT, Remedy.FIX_LABELS, Severity.SEVERE, self.label_fault_since)
+            return _found(Kind.LABEL_FAULT, Remedy.FIX_LABELS, Severity.SEVERE, self.label_fault_since)
         born = self.created[champion]
         if self.drift_since is not None and born < self.drift_since:
-            return Diagnosis(Kind.GRADUAL_DRIFT, Remedy.RETRAIN, Severity.SEVERE, self.drift_since)
+            return _found(Kind.GRADUAL_DRIFT, Remedy.RETRAIN, Severity.SEVERE, self.drift_since)
         if self.harmless_since is not None and born < self.harmless_since:
-            return Diagnosis(Kind.HARMLESS_SHIFT, Remedy.NONE, Severity.MINOR, self.harmless_since, (FEATURES[1],))
+            return _found(Kind.HARMLESS_SHIFT, Remedy.NONE, Severity.MINOR, self.harmless_since, (FEATURES[1],))
         return Diagnosis()
+
+
+def _found(
+    kind: Kind, remedy: Remedy, severity: Severity, since: float | None, features: tuple[str, ...] = ()
+) -> Diagnosis:
+    return Diagnosis(kind, remedy, severity, since, features, reasons=(Reason("Seen", f"{kind} is seen"),))
 
 
 Pair = tuple[int, int, str]
@@ -169,12 +183,14 @@ class Observer:
         return Snapshot(
             event_time=self.truth.event_time,
             assessment=self._assessment(status),
+            assessed=status.champion,
             rollout=None if rollout is None else self._facts(rollout.champion, rollout.version, rollout.id, flip=False),
             watch=None
             if watch is None or rollout is not None
             else self._facts(watch.version, watch.predecessor, status.salt, flip=True),
             jobs=ended_jobs(status, self.jobs),
             servers=len(servers),
+            generation=min((s.generation for s in servers if s.generation is not None), default=None),
             loaded=loaded_by_all(servers),
             refused=refused_by_any(servers),
         )
