@@ -61,7 +61,7 @@ class Agreement:
         columns = [floats(table.column(name)) for name in names or ["y.prediction"]]
         scores = np.column_stack(columns)
         clock = seconds(table.column("event_time" if event_clock else "time"))
-        usable = [bool(fine) for fine in np.isfinite(scores).all(axis=1)]
+        usable: list[bool] = np.asarray(np.isfinite(scores).all(axis=1), dtype=bool).tolist()
         pairs = self._join(
             zip(
                 table.column("prediction_id").to_pylist(),
