@@ -317,8 +317,8 @@ def rollouts(actions: Actions) -> list[dict[str, Any]]:
 def deciding(entry: Entry) -> str:
     """The figure of the primary metric where the decision looked at one, else its first reason."""
     metrics = entry.evidence.get("metrics", [])
-    if any(action["type"] == "Abort" for action in entry.actions):
-        metrics = [metric for metric in metrics if metric["verdict"] == "failed"] or metrics
+    if any(action["type"] in ("Abort", "PauseRollout") for action in entry.actions):
+        metrics = [metric for metric in metrics if metric["verdict"] == "failed"]
     primary = [metric for metric in metrics if metric["role"] == "primary"] or metrics
     if primary:
         return str(primary[0]["text"])
