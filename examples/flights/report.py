@@ -174,7 +174,8 @@ def _lead(s: dict[str, Any]) -> str:
     bad = "was stopped in its canary" if s["bad_version_aborted"] else "was not stopped"
     return (
         f"<p class=lead>{s['requests']:,} requests were served in event time by a real model server, {s['labels']:,} "
-        f"labels came back when the flights had landed. The loop promoted {s['retrains_promoted']} retrained version{'' if s['retrains_promoted'] == 1 else 's'}. "
+        f"labels came back when the flights had landed. The loop promoted {s['retrains_promoted']} "
+        f"retrained version{'' if s['retrains_promoted'] == 1 else 's'}. "
         f"Three weeks without {_(s['outside']['fault']['column'])} {fault} {trained}. "
         f"A release that was better offline and worse online {bad}.</p>"
     )
