@@ -16,7 +16,7 @@ RULES = {
     "two-steps": "is next",
     "no-evidence-is-success": "without evidence|what was seen is inconclusive",
     "ignores-harm": "what was seen shows harm",
-    "lost-compare": "is under way|cannot be|is not under way",
+    "lost-compare": "is under way|cannot be|is not under way|runs already|is not running",
     "no-gates": "did not pass",
     "loses-alerts": "alerts were never sent",
     "trains-on-faults": "begins while a fault of the data is open",
@@ -30,6 +30,7 @@ RULES = {
     "rewrites": "hash chain",
     "trusts-aliases": "aliases are",
     "dies-of-races": "a defect ended the controller",
+    "waits-for-the-registry": "registry is away",
     "forgetful": "a defect ended the controller",
 }
 

@@ -56,6 +56,7 @@ _EARLY, _LATE = 6, 26
 _OUTAGE_ENDS = 0.12
 _FAULT_ENDS = 0.1
 _FOLLOWS = 0.7
+_EMERGENCIES = 0.3
 _BEGUN = 0.85
 _GROWN = 0.4
 """Shares of the stories that begin with a first version, and with a history of champions."""
@@ -482,6 +483,17 @@ class Endpoint:
             self.chaos.out.add(port)
             self.counts["outages"] += 1
             self._say(f"{port} is away")
+            if self.chance.happens(_EMERGENCIES):
+                self._say(self._emergency())
+
+    def _emergency(self) -> str:
+        """Troubles come together: somebody rolls back while a port is away."""
+        self.chaos.calm()
+        words, after = self.people.roll_back(self.checker.status)
+        self.counts["refusals" if after is None else "commands"] += 1
+        if after is not None:
+            self._routed(after)
+        return words
 
     def _controllers(self) -> None:
         """A deployment of the controller itself: for a while there are two; or one is killed between its ticks."""

@@ -66,7 +66,14 @@ class People:
         Raises:
             ExternalError: a port failed before the command was decided.
         """
-        name, who = _WHEEL.spin(self.chance), self.chance.one_of(NAMES)
+        return self._give(_WHEEL.spin(self.chance), known)
+
+    def roll_back(self, known: Status) -> tuple[str, Status | None]:
+        """The command of three in the morning, on what the person saw last."""
+        return self._give("rollback", known)
+
+    def _give(self, name: str, known: Status) -> tuple[str, Status | None]:
+        who = self.chance.one_of(NAMES)
         words, command = self._command(name, who, known)
         try:
             outcome = command()
