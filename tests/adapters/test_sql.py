@@ -239,3 +239,13 @@ def test_a_long_journal_reads_back_whole(path: Path) -> None:
         entries = journal.read()
         assert [entry.seq for entry in entries] == list(range(1, 5_001))
         assert journal.verify() is None
+
+
+@pytest.mark.parametrize("content", [b"not a database at all" * 50, b"SQLite format 3\x00" + b"\xff" * 4096])
+def test_a_damaged_journal_is_named_with_a_way_out(tmp_path: Path, content: bytes) -> None:
+    """The disk lost a block, or an editor saved the wrong file there."""
+    path = tmp_path / "journal.db"
+    path.write_bytes(content)
+    with pytest.raises(ExternalError, match=r"journal\.db: .*put a copy back") as caught:
+        SqlJournal(path).read()
+    assert "sqlite" not in str(caught.value)

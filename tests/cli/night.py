@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from tests.cli.command import MINIMAL
@@ -89,7 +90,7 @@ def night(root: Path) -> Workspace:
     desk.view.save(
         {
             "now": AT + 600,
-            "controller": {"pid": 77, "at": AT + 600, "problems": ["registry: locked"]},
+            "controller": {"pid": os.getpid(), "at": AT + 600, "problems": ["registry: locked"]},
             "rollout": evidence,
             "health": {"diagnosis": "data-fault", "faults": [], "performance": None, "drifted": True},
         }

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.cli.night import night
 from trimtab.cli.main import main
+from trimtab.cli.status import rows
+from trimtab.controller import queries
+from trimtab.ports import ServerReport
+from trimtab.wiring import open_workspace
 
 
 @pytest.fixture
@@ -36,13 +44,32 @@ def test_status_says_all_that_matters_in_few_lines(project: Path, capsys: pytest
         "inconclusive",
         "waits for 80 more labelled rows",
         "data-fault in wind since 2013-03-10 04:00: wind is missing in 100 % > 3 % (fix-data)",
-        "process 77",
+        f"process {os.getpid()}",
         "could not: registry: locked",
         "trimtab approve 7",
     ):
         assert words in text, words
     assert len(text.splitlines()) <= 18
     assert text.splitlines()[-1].startswith("asks you")
+
+
+def test_status_says_that_the_controller_is_gone(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It was killed hours ago: 'last looked 3h ago' alone would be overread at night."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    seen = json.loads((project / ".trimtab" / "view.json").read_text())
+    seen["controller"]["pid"] = gone.pid
+    (project / ".trimtab" / "view.json").write_text(json.dumps(seen))
+    assert "does not run, last looked" in told(["status"], capsys)
+
+
+def test_status_says_that_the_journal_is_not_the_one_that_deployed(project: Path) -> None:
+    """Somebody removed journal.db to start afresh, and the servers go on serving what it had decided."""
+    report = queries.status(open_workspace(project))
+    ahead = replace(report, servers=(ServerReport("http://127.0.0.1:1", True, report.generation + 3),))
+    assert str(dict(rows(ahead, 0.0))["journal"]).startswith("the journal ends at")
+    same = replace(report, servers=(ServerReport("http://127.0.0.1:1", True, report.generation),))
+    assert "journal" not in dict(rows(same, 0.0))
 
 
 def test_status_as_json_has_the_same(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -91,6 +91,10 @@ def _serving(report: StatusReport, now: float) -> Iterator[Row]:
             yield "", _text(f"version {version} refused: {why}", "bold red")
     elif report.champion is not None:
         yield "servers", _text("none answers: trimtab up", "bold red")
+    ahead = max((server.generation or 0 for server in ready), default=0)
+    if ahead > report.generation:
+        lost = f"the journal ends at generation {report.generation} and servers are at {ahead}: is this journal.db"
+        yield "journal", _text(f"{lost} the one that they were deployed from? put that one back", "bold red")
 
 
 def _health(health: dict[str, Any] | None) -> Iterator[Row]:

@@ -92,6 +92,20 @@ def translated(name: str) -> Iterator[None]:
     try:
         yield
     except sa.exc.DBAPIError as error:
-        raise ExternalError(f"journal {name}: {str(error.orig).strip().splitlines()[0]}") from error
+        said = str(error.orig).strip().splitlines()[0]
+        raise ExternalError(f"journal {name}: {said}{_hint(error.orig)}") from error
     except sa.exc.SQLAlchemyError as error:
         raise ExternalError(f"journal {name}: {error}") from error
+
+
+def _hint(error: BaseException | None) -> str:
+    """What to look at, by SQLite's code."""
+    damaged = "; it is damaged: put a copy back, or move it away and begin a new one"
+    hints = {
+        sqlite3.SQLITE_CANTOPEN: "; its folder must be there and writable for you",
+        sqlite3.SQLITE_READONLY: "; the file and its folder must be writable for you",
+        sqlite3.SQLITE_FULL: "; free some space: nothing was half-written",
+        sqlite3.SQLITE_CORRUPT: damaged,
+        sqlite3.SQLITE_NOTADB: damaged,
+    }
+    return hints.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "")

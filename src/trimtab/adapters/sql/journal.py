@@ -44,7 +44,8 @@ class SqlJournal:
         """
         self._url = parse_url(url)
         self._engine = make_engine(self._url)
-        self._name = self._url.render_as_string(hide_password=True)
+        local = self._url.get_backend_name() == "sqlite"
+        self._name = str(self._url.database) if local else self._url.render_as_string(hide_password=True)
         schema.ensure(self._engine, self._name)
 
     def head(self) -> int:
