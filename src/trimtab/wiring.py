@@ -190,6 +190,14 @@ class Workspace:
         urls = notification_urls(self.project, environment(), self.project_file.name)
         return AppriseNotifier(urls) if urls else LogNotifier(self.state / "alerts.jsonl")
 
+    def check(self) -> None:
+        """Find out now what would fail only once something is to be told.
+
+        Raises:
+            UserError: a notification URL, or a variable in it, is not what it must be.
+        """
+        _ = self.notifier
+
     @cached_property
     def view(self) -> View:
         from trimtab.adapters.files.state import FileView

@@ -54,6 +54,7 @@ def train(
     desk = _at(workspace(common), now)
     name = actor(by)
     asked = _spec(desk, strategy, window, name)
+    desk.check()
     _check(desk)
     with progress(quiet=common.json) as say:
         result = run(asked, desk.services(), say)

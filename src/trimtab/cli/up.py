@@ -40,6 +40,7 @@ def up(
         trimtab up --port 9000 --workers 2
     """
     desk = _with(workspace(common), {"port": port, "workers": workers})
+    desk.check()
     if not desk.server().takes_over():
         _listenable(desk.project.serving.host, desk.project.serving.port)
     with desk.alone(), stopped() as stop, _control_api(desk) as api:
