@@ -2,9 +2,9 @@
 
     .venv/bin/python benchmarks/rollout/measure.py --runs 2000 --seed 1 > table.md
 
-Everything goes through the public classes of ``trimtab.stats``, but for the harm of ``RateTest`` by looks, which is
-judged for all runs at once by the function that the class calls (tests/stats/test_rate.py holds both to the same
-arithmetic).
+Everything goes through the public classes of ``trimtab.stats`` (whole rollouts through ``analyse``), but for the harm
+of ``RateTest`` by looks, which is judged for all runs at once by the function that the class calls
+(tests/stats/test_rate.py holds both to the same arithmetic).
 """
 
 from __future__ import annotations
@@ -12,9 +12,14 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
+from trimtab.core.domain.verdict import Verdict
+from trimtab.core.rollout.analysis import analyse
+from trimtab.core.rollout.facts import ArmCounts, Look, RolloutFacts, shift_weights
+from trimtab.core.rollout.plan import Guardrails, RolloutPlan
 from trimtab.core.stats.rate import ODDS, ODDS_WEIGHTS, conditional_log_ratios
 from trimtab.stats import MeanTest, QuantileTest, RateTest
 
@@ -227,13 +232,67 @@ def quantile_lines(runs: int, seed: int) -> Iterator[str]:
         yield f"| {100 * (factor - 1):.3g} % | {cells} | {medians['all']:,} |"
 
 
+def harmless_looks(generator: np.random.Generator, hours: int, labelled: bool) -> tuple[Look, ...]:
+    """Twenty requests an hour, half to each version. Labelled: equal models, errors and slow answers at 3 % in both
+    arms, 300 rows a day. Unlabelled: predictions that differ on exactly 20 % of the rows, scores by exactly 0.1."""
+    out = []
+    for hour in range(1, hours + 1):
+        arms = [
+            ArmCounts(10, int(generator.binomial(10, 0.03)), int(generator.binomial(10, 0.03)), 0) for _ in range(2)
+        ]
+        one, two = scores(generator, 12 if labelled else 0, (0.6, 0.6))
+        shift = generator.normal(0.0 if labelled else 0.1, 0.08, 20)
+        out.append(
+            Look(
+                hour * 3600.0,
+                arms[0],
+                arms[1],
+                paired_champion_loss=one,
+                paired_challenger_loss=two,
+                compared=20,
+                disagreed=int(generator.binomial(20, 0.2)),
+                score_shift=shift_weights(np.clip(shift, -1, 1)),
+            )
+        )
+    return tuple(out)
+
+
+def rollout_run(generator: np.random.Generator, plan: RolloutPlan, labelled: bool) -> Stop:
+    """A whole rollout of twelve days, looked at every six hours; the hours until it is stopped."""
+    looks = harmless_looks(generator, 24 * 12, labelled)
+    for count in range(6, len(looks) + 1, 6):
+        if analyse(plan, RolloutFacts(looks[:count]), 0.0, looks[count - 1].at_s).verdict is Verdict.FAILED:
+            return "failed", count
+    return "inconclusive", len(looks)
+
+
+def rollout_lines(runs: int, seed: int) -> Iterator[str]:
+    yield "\n## analyse: harmless challengers stopped in twelve days, a look every six hours (claim: at most 5 %)\n"
+    yield "| situation | days as blocks | rows as independent |\n|---|---|---|"
+    guardrails = Guardrails(error_rate_max=0.03)  # exactly what both arms have
+    for text, labelled, plan in (
+        ("labels: equal losses, error rate at its limit", True, RolloutPlan(guardrails=guardrails, margin=0.0)),
+        (
+            "no labels: disagreement, score shift and error rate at their limits",
+            False,
+            RolloutPlan(guardrails=guardrails, labels_min=0),
+        ),
+    ):
+        cells = []
+        for block_s in (86_400.0, 0.0):
+            rules = replace(plan, block_s=block_s)
+            shares, _ = campaign(lambda g, r=rules, x=labelled: rollout_run(g, r, x), runs // 10, seed)
+            cells.append(f"{100 * shares['failed']:.1f} %")
+        yield f"| {text} | {cells[0]} | {cells[1]} |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", choices=["rate", "mean", "quantile"])
+    parser.add_argument("--only", choices=["rate", "mean", "quantile", "rollout"])
     options = parser.parse_args()
-    parts = {"rate": rate_lines, "mean": mean_lines, "quantile": quantile_lines}
+    parts = {"rate": rate_lines, "mean": mean_lines, "quantile": quantile_lines, "rollout": rollout_lines}
     print(f"Measured with --runs {options.runs} --seed {options.seed}.")
     for name, lines in parts.items():
         if options.only in (None, name):
