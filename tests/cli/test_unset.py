@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command import MINIMAL
 from tests.loop.project import write_data
 from trimtab.cli.main import main
 
@@ -16,7 +15,12 @@ from trimtab.cli.main import main
     ("url", "says"), [("${TRIMTAB_TEST_UNSET}", "export TRIMTAB_TEST_UNSET=..."), ("foo://bar", "Apprise")]
 )
 def test_a_notification_that_cannot_be_sent_is_found_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, url: str, says: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    url: str,
+    says: str,
 ) -> None:
     """A new terminal, without the secrets: a training would be registered and then not be journalled."""
     write_data(tmp_path / "parcels.parquet", 300)
