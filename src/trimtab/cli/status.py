@@ -126,14 +126,12 @@ def _rollout(report: StatusReport, now: float) -> Iterator[Row]:
     text.append(verdict, style=COLOURS.get(verdict, "yellow"))
     yield "rollout", text
     for metric in seen.get("metrics", []):
-        yield (
-            "",
-            _text(f"{metric['text']}", COLOURS.get(metric["verdict"], "") if metric["verdict"] == "failed" else "dim"),
-        )
+        harm = metric["verdict"] == "failed" and metric.get("role") != "watch"
+        yield "", _text(f"{metric['text']}", COLOURS["failed"] if harm else "dim")
     for missing in seen.get("missing", []):
         yield "", _text(f"waits for {missing}", "yellow")
-    if seen.get("ready_at") is not None:
-        yield "", _text(f"likely decided by {short(seen['ready_at'])}", "dim")
+    if seen.get("ready_at_s") is not None:
+        yield "", _text(f"likely decided by {short(seen['ready_at_s'])}", "dim")
 
 
 def _training(report: StatusReport, now: float) -> Iterator[Row]:
