@@ -214,6 +214,30 @@ def test_commands_say_why_they_are_refused_and_change_nothing() -> None:
     assert desk.journal.head() == before
 
 
+def test_a_command_whose_controller_went_further_is_done() -> None:
+    """The controller advances the rollout while the command that began it still writes the routes."""
+    desk = FakeDesk()
+    first_version(desk)
+    candidate(desk)
+    commands.override(desk, 2, actor="ann", reason="to have an entry")
+    controller = desk.loop()
+    original, once = desk.target.apply, [True]
+
+    def slow(routes: Any) -> None:
+        if once[0]:
+            once[0] = False
+            controller.catch_up()
+            commands.abort(desk, actor="bob", reason="no")
+        original(routes)
+
+    desk.target.apply = slow  # type: ignore[method-assign]
+    outcome = commands.deploy(desk, 2, actor="ann", reason="go")
+    assert outcome.problems == ()
+    routes = desk.target.routes()
+    assert routes is not None
+    assert [share.version for share in routes.split] == [1]
+
+
 def test_a_command_tries_again_when_the_controller_was_quicker() -> None:
     """A person and the controller append in the same second."""
     desk = FakeDesk()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from trimtab.controller.codec import catch_up, decode, draft
 from trimtab.controller.converge import converge
@@ -53,8 +54,22 @@ def deploy(
     return _command(desk, actor, lambda status: core.deploy(status, version, plan, actor, reason, supersede=supersede))
 
 
-def rollback(desk: Desk, version: int | None = None, *, actor: str, reason: str = "") -> Outcome:
+def rollback(
+    desk: Desk,
+    version: int | None = None,
+    *,
+    actor: str,
+    reason: str = "",
+    moved: Callable[[Status], None] = lambda _: None,
+) -> Outcome:
     """Return to the last champion that passes its preflight, or to a named version, in one step.
+
+    Args:
+        desk: the ports.
+        version: the one to return to.
+        actor: who.
+        reason: why.
+        moved: called when the routes are moved, before aliases and messages follow.
 
     Raises:
         RefusedError: it is not legal now, or the preflight failed; then nothing was moved, and the journal keeps what
@@ -68,7 +83,7 @@ def rollback(desk: Desk, version: int | None = None, *, actor: str, reason: str 
             tried[targets] = first_that_fits(targets, desk.world)
         return core.roll_back(status, version, actor, reason, tried.get(targets, ()))
 
-    outcome = _command(desk, actor, ask)
+    outcome = _command(desk, actor, ask, moved)
     entry = outcome.entry
     if entry is not None and entry.actions[0]["type"] == Note.__name__:
         raise RefusedError(f"{entry.actions[0]['text']}. Nothing was moved; decision {entry.seq} keeps it")
@@ -137,15 +152,19 @@ def _answer(desk: Desk, approval: str, approved: bool, actor: str, reason: str) 
     return _command(desk, actor, answer)
 
 
-def _command(desk: Desk, actor: str, ask: Callable[[Status], Move | None]) -> Outcome:
+def _command(
+    desk: Desk,
+    actor: str,
+    ask: Callable[[Status], Move | None],
+    moved: Callable[[Status], None] = lambda _: None,
+) -> Outcome:
     for _ in range(_TRIES):
         entries = desk.journal.read()
         status = catch_up(Status(), entries)
         now = max(desk.clock.now(), status.at)
         move = ask(status)
         if move is None:
-            done = converge(desk.policy, status, entries, desk.world)
-            return Outcome(status, None, tuple(done.problems))
+            return _carry_out(desk, status, entries, None, moved)
         try:
             check_invariants(fold(status, status.seq + 1, now, move.actions))
         except InvariantError as error:
@@ -154,7 +173,21 @@ def _command(desk: Desk, actor: str, ask: Callable[[Status], Move | None]) -> Ou
             added = desk.journal.append(status.seq, [draft(move, now, actor)])
         except ConflictError:
             continue
-        status = catch_up(status, added)
-        done = converge(desk.policy, status, [*entries, *added], desk.world)
-        return Outcome(status, added[0], tuple(done.problems))
+        return _carry_out(desk, catch_up(status, added), [*entries, *added], added[0], moved)
     raise ConflictError(f"the journal changed {_TRIES} times while the command was decided; try again")
+
+
+def _carry_out(
+    desk: Desk, status: Status, entries: list[Entry], entry: Entry | None, moved: Callable[[Status], None]
+) -> Outcome:
+    """Make the world match; where the controller decided something meanwhile, what it decided is what must be
+    matched.
+    """
+    for _ in range(_TRIES):
+        done = converge(desk.policy, status, entries, desk.world, moved=partial(moved, status))
+        newer = desk.journal.read(status.seq)
+        if not done.problems or not newer:
+            break
+        entries = [*entries, *newer]
+        status = catch_up(status, newer)
+    return Outcome(status, entry, tuple(done.problems))

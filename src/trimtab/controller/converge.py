@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from trimtab.controller.codec import decode
+from trimtab.controller.standing import Shelf
 from trimtab.core.decide.actions import Alert
 from trimtab.core.decide.policy import Policy
 from trimtab.core.decide.status import Status, Training, routes_of, warm_of
@@ -44,6 +45,8 @@ class World:
     outbox: Outbox
     severity_min: Severity = Severity.MINOR
     """Alerts below it stay in the journal."""
+    shelf: Shelf | None = None
+    """Keeps a snapshot of the journal's fold."""
     reader: LogReader | None = None
     """What recent requests carried: a version is tried on them before traffic goes back to it."""
 
@@ -79,7 +82,12 @@ class Converged:
 
 
 def converge(
-    policy: Policy, status: Status, entries: list[Entry], world: World, memory: Memory | None = None
+    policy: Policy,
+    status: Status,
+    entries: list[Entry],
+    world: World,
+    memory: Memory | None = None,
+    moved: Callable[[], None] = lambda: None,
 ) -> Converged:
     """Bring routes, packages, aliases, jobs and messages to what ``status`` says.
 
@@ -89,9 +97,12 @@ def converge(
         entries: the whole journal or at least all entries after the last one that was delivered.
         world: the adapters.
         memory: of earlier ticks of this process.
+        moved: called once the routes are tended to, before what may take longer.
     """
     done = Converged()
-    if done.attempt("routes", lambda: _routes(policy, status, world)):
+    in_force = done.attempt("routes", lambda: _routes(policy, status, world))
+    moved()
+    if in_force:
         done.attempt("earlier versions", lambda: _earlier_versions(policy, status, world))
     training = status.training
     if training is not None:
