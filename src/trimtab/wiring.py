@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trimtab.core.decide.policy import ERROR_CAP, Mode, Policy, RetrainPolicy
+from trimtab.core.domain.errors import ExternalError
 from trimtab.core.domain.verdict import Severity
 from trimtab.core.rollout.plan import Guardrails, RolloutPlan
 from trimtab.ports import Clock, DataStore, Jobs, Journal, LogReader, Notifier, Registry, Target
@@ -221,13 +222,23 @@ class Workspace:
         )
 
     def champion(self, version: int) -> Champion:
-        """What the observer must know of an installed version: its frozen baseline."""
+        """What the observer must know of an installed version: its frozen baseline.
+
+        Raises:
+            ExternalError: it is not installed yet, or cannot be read.
+        """
         from trimtab.controller.observe import Champion
         from trimtab.core.profiles.baseline import Baseline
         from trimtab.serving.package import BASELINE
 
-        folder = self.deployment / "versions" / str(version)
-        return Champion(version, Baseline.from_bytes((folder / BASELINE).read_bytes()))
+        path = self.deployment / "versions" / str(version) / BASELINE
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            raise ExternalError(f"version {version} is decided upon and not installed yet: no {path}") from None
+        except OSError as error:
+            raise ExternalError(f"{path} cannot be read: {error.strerror or error}") from error
+        return Champion(version, Baseline.from_bytes(content))
 
     @cached_property
     def observer(self) -> Observer:

@@ -51,7 +51,10 @@ def deploy(
     chosen = _registered(status, version)
     if not chosen.deployable:
         failed = "; ".join(f"{g.gate}: {g.text}" for g in chosen.gates if g.verdict.value != "successful")
-        raise RefusedError(f"version {version} did not pass its gates ({failed}); a named person may override them")
+        raise RefusedError(
+            f"version {version} did not pass its gates ({failed}); a named person may override them: "
+            f"trimtab override {version} --reason ..."
+        )
     if status.champion is None:
         return Move((DeployFirst(version),), _because(by, f"deploy version {version}", reason))
     if status.champion == version:
