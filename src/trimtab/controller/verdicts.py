@@ -117,7 +117,8 @@ def _ended(name: str, start: dict[str, Any], entries: list[Entry]) -> RolloutVer
     """By how it ended; a version that the watch took back has failed after all."""
     end, phase = _end(name, int(start["version"]), entries)
     who = "" if end.actor == "controller" else f"by {end.actor}: "
-    text = "; ".join(str(reason["text"]) for reason in end.reasons)
+    told = end.reasons[:1] if phase == "promoted" else end.reasons
+    text = "; ".join(str(reason["text"]) for reason in told)
     evidence = end.evidence
     return RolloutVerdict(
         rollout=name,
