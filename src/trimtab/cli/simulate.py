@@ -57,7 +57,7 @@ def _run(seeds: range, steps: int, verbose: bool, broken: str | None) -> Campaig
         raise NotFoundError(f"there is no broken build '{broken}'; there are {', '.join(mutants)}")
     with (Mutant("", "") if broken is None else mutants[broken]).built() as build:
         if verbose:
-            return tell(seeds[0], steps, show, build)
+            return tell(seeds[0], steps, print, build)
         return campaign(seeds, steps, build=build, findings_max=FINDINGS_MAX if broken is None else 1)
 
 
@@ -66,8 +66,8 @@ def _tell(done: Campaign, *, with_story: bool) -> None:
 
     for finding in done.findings:
         if with_story:
-            show(f"the story of seed {finding.seed}:", *finding.story)
-        show(f"seed {finding.seed}, step {finding.step}: {finding.rule}")
+            print(f"the story of seed {finding.seed}:", *finding.story, sep="\n")
+        print(f"seed {finding.seed}, step {finding.step}: {finding.rule}")
     figures = done.figures()
     show(", ".join(f"{figures[name]} {name}" for name in COUNTED if figures[name]))
     show(

@@ -154,12 +154,16 @@ class Endpoint:
             "controllers": self._controllers,
             "alias": self._alias,
         }
-        if self.chance.happens(_BEGUN):
-            self._begin(1 + (self.chance.below(4) if self.chance.happens(_GROWN) else 0))
 
-    def _begin(self, versions: int) -> None:
-        """Some versions were champion one after the other before the story begins."""
-        desk = self.people.desk
+    def begin(self) -> None:
+        """Most stories begin with a version, some with a history of champions.
+
+        Raises:
+            Violation: a rule was broken.
+        """
+        if not self.chance.happens(_BEGUN):
+            return
+        desk, versions = self.people.desk, 1 + (self.chance.below(4) if self.chance.happens(_GROWN) else 0)
         for version in range(1, versions + 1):
             record = self._register(f"manual-{version}", Verdict.SUCCESSFUL)
             commands.record(desk, record, deploy=version == 1, actor="ann")
@@ -241,16 +245,15 @@ class Endpoint:
         self._check()
 
     def _check(self) -> None:
-        seq = self.checker.status.seq
+        if self._tell is not None:
+            for entry in self.journal.read(self.checker.status.seq):
+                kinds = ", ".join(_brief(action) for action in entry.actions)
+                why = entry.reasons[0]["text"] if entry.reasons else ""
+                self._say(f"    decision {entry.seq} by {entry.actor}: {kinds}. {why}")
         self.checker.check()
         ticked, self._ticked = self._ticked, None
         if ticked is not None:
             self._audit(ticked)
-        if self._tell is not None:
-            for entry in self.journal.read(seq):
-                kinds = ", ".join(_brief(action) for action in entry.actions)
-                why = entry.reasons[0]["text"] if entry.reasons else ""
-                self._say(f"    decision {entry.seq} by {entry.actor}: {kinds}. {why}")
 
     def _tick_event(self) -> None:
         place = self.chance.below(len(self.controllers))

@@ -149,6 +149,7 @@ def _run(endpoint: Endpoint, steps: int) -> tuple[int, str | None]:
     """Steps done, and the rule that was broken."""
     done = 0
     try:
+        endpoint.begin()
         for _ in range(steps):
             endpoint.step()
             done += 1
