@@ -207,7 +207,7 @@ class Workspace:
 
     @cached_property
     def world(self) -> World:
-        from trimtab.adapters.files.state import FileOutbox
+        from trimtab.adapters.files.state import FileOutbox, FileShelf
         from trimtab.controller.converge import World
 
         return World(
@@ -219,6 +219,8 @@ class Workspace:
             severity_min=Severity(self.project.notification.severity)
             if self.project.notification.urls
             else Severity.MINOR,
+            reader=self.reader,
+            shelf=FileShelf(self.state / "status.snapshot"),
         )
 
     def champion(self, version: int) -> Champion:
@@ -333,6 +335,7 @@ class LogClock:
         """
         seen: dict[str, Any] = self._workspace.view.load() or {}
         observed = self._workspace.observer.event_time or 0.0
-        entries = self._workspace.journal.read()
+        journal = self._workspace.journal
+        entries = journal.read(journal.head() - 1)
         journalled = entries[-1].at if entries else 0.0
         return max(float(seen.get("now", 0.0)), observed, journalled)

@@ -11,8 +11,11 @@ from trimtab.cli.show import coloured, show, show_json
 from trimtab.core.domain.errors import UserError
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from trimtab.controller.commands import Outcome
-    from trimtab.wiring import Workspace
+    from trimtab.controller.follow import Followed
+    from trimtab.core.decide.status import Status
 
 Strategy = Literal["canary", "blue-green", "shadow", "shadow-then-canary"]
 Version = Annotated[int, Parameter(help="Number of the version, as in 'trimtab versions'.")]
@@ -68,14 +71,23 @@ def rollback(
         trimtab rollback 3
     """
     from trimtab.controller import commands
+    from trimtab.controller.follow import follow
 
     desk = workspace(common)
-    outcome = commands.rollback(desk, version, actor=person.name, reason=person.reason)
+    seen: list[Followed] = []
+
+    def moved(status: Status) -> None:
+        """What the servers answer with is told before aliases and messages follow."""
+        seen.append(follow(desk, status))
+        if not common.json:
+            show(answered(seen[-1]))
+
+    outcome = commands.rollback(desk, version, actor=person.name, reason=person.reason, moved=moved)
     serves = f"version {outcome.status.champion} serves already"
     returned = outcome.status.returned_from
     if version is None and returned is not None:
         serves += f", since a rollback from version {returned}; to go further back, name the version"
-    return done(outcome, serves, common, desk)
+    return done(outcome, serves, common, seen[-1] if seen else None)
 
 
 def promote(*, person: Person = PERSON, common: Common = COMMON) -> int:
@@ -85,10 +97,13 @@ def promote(*, person: Person = PERSON, common: Common = COMMON) -> int:
         trimtab promote --reason "labels come too late to wait"
     """
     from trimtab.controller import commands
+    from trimtab.controller.follow import follow
 
     desk = workspace(common)
     outcome = commands.promote(desk, actor=person.name, reason=person.reason)
-    return done(outcome, f"version {outcome.status.champion} was promoted already", common, desk)
+    return done(
+        outcome, f"version {outcome.status.champion} was promoted already", common, follow(desk, outcome.status)
+    )
 
 
 def abort(*, person: Person = PERSON, common: Common = COMMON) -> int:
@@ -99,10 +114,11 @@ def abort(*, person: Person = PERSON, common: Common = COMMON) -> int:
         trimtab abort --reason "wrong training data"
     """
     from trimtab.controller import commands
+    from trimtab.controller.follow import follow
 
     desk = workspace(common)
     outcome = commands.abort(desk, actor=person.name, reason=person.reason)
-    return done(outcome, "the last rollout was aborted already", common, desk)
+    return done(outcome, "the last rollout was aborted already", common, follow(desk, outcome.status))
 
 
 def pause(*, person: Person = PERSON, common: Common = COMMON) -> int:
@@ -168,15 +184,13 @@ def override(version: Version, /, *, person: Person = PERSON, common: Common = C
     return done(outcome, f"the gates of version {version} are overridden already", common)
 
 
-def done(outcome: Outcome, already: str, common: Common, desk: Workspace | None = None) -> int:
+def done(outcome: Outcome, already: str, common: Common, followed: Followed | None = None) -> int:
     """Tells what a command did. Effects that failed are told, and the exit code is 1: the decision stands.
 
-    With a ``desk`` the servers are asked whether they follow.
+    ``followed``: what the servers said that were asked.
     """
-    from trimtab.controller.follow import follow
     from trimtab.controller.queries import describe
 
-    followed = None if desk is None else follow(desk, outcome.status)
     if common.json:
         show_json({"decision": outcome.entry, "problems": outcome.problems, "servers": followed})
     elif outcome.entry is None:
@@ -191,6 +205,9 @@ def done(outcome: Outcome, already: str, common: Common, desk: Workspace | None 
         for reason in outcome.entry.reasons if outcome.entry is not None else ():
             if reason["code"].startswith("Preflight"):
                 show(f"preflight of {reason['text']}")
-        if followed is not None:
-            show(followed.text if followed.ok else coloured("failed", f"the servers do not follow: {followed.text}"))
     return 1 if outcome.problems or (followed is not None and not followed.ok) else 0
+
+
+def answered(followed: Followed) -> RenderableType:
+    """What the servers said, as a line."""
+    return followed.text if followed.ok else coloured("failed", f"the servers do not follow: {followed.text}")

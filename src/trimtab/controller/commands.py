@@ -14,6 +14,7 @@ from trimtab.controller.codec import catch_up, decode, draft
 from trimtab.controller.converge import converge
 from trimtab.controller.desk import Desk
 from trimtab.controller.preflight import first_that_fits
+from trimtab.controller.standing import standing
 from trimtab.core.decide import commands as core
 from trimtab.core.decide.actions import Note
 from trimtab.core.decide.moves import Move
@@ -69,7 +70,7 @@ def rollback(
         version: the one to return to.
         actor: who.
         reason: why.
-        moved: called when the routes are moved, before aliases and messages follow.
+        moved: called when the routes are as the status says, before aliases and messages follow.
 
     Raises:
         RefusedError: it is not legal now, or the preflight failed; then nothing was moved, and the journal keeps what
@@ -83,7 +84,11 @@ def rollback(
             tried[targets] = first_that_fits(targets, desk.world)
         return core.roll_back(status, version, actor, reason, tried.get(targets, ()))
 
-    outcome = _command(desk, actor, ask, moved)
+    def tell(status: Status) -> None:
+        if not any(proofs and not proofs[-1].fits for proofs in tried.values()):
+            moved(status)
+
+    outcome = _command(desk, actor, ask, tell)
     entry = outcome.entry
     if entry is not None and entry.actions[0]["type"] == Note.__name__:
         raise RefusedError(f"{entry.actions[0]['text']}. Nothing was moved; decision {entry.seq} keeps it")
@@ -138,7 +143,7 @@ def record(desk: Desk, version: VersionRecord, *, deploy: bool, actor: str) -> O
 
 def current(desk: Desk) -> Status:
     """The status by the journal, now."""
-    return catch_up(Status(), desk.journal.read())
+    return standing(desk.journal, desk.world.shelf, desk.journal.head())[0]
 
 
 def _answer(desk: Desk, approval: str, approved: bool, actor: str, reason: str) -> Outcome:
@@ -159,8 +164,7 @@ def _command(
     moved: Callable[[Status], None] = lambda _: None,
 ) -> Outcome:
     for _ in range(_TRIES):
-        entries = desk.journal.read()
-        status = catch_up(Status(), entries)
+        status, entries = standing(desk.journal, desk.world.shelf, desk.world.outbox.delivered())
         now = max(desk.clock.now(), status.at)
         move = ask(status)
         if move is None:

@@ -8,6 +8,7 @@ from typing import Protocol
 from trimtab.controller.codec import catch_up, draft
 from trimtab.controller.converge import Converged, Memory, World, converge
 from trimtab.controller.preflight import preflight
+from trimtab.controller.standing import standing
 from trimtab.core.decide.actions import RollBack
 from trimtab.core.decide.decide import Decision, decide
 from trimtab.core.decide.moves import Move
@@ -74,8 +75,11 @@ class Loop:
 
     def catch_up(self) -> Status:
         """Read what was journalled since the last time, by anyone."""
-        entries = self._journal.read(self._status.seq)
-        self._status = catch_up(self._status, entries)
+        if self._status.seq == 0:
+            self._status, entries = standing(self._journal, self._world.shelf, self._world.outbox.delivered())
+        else:
+            entries = self._journal.read(self._status.seq)
+            self._status = catch_up(self._status, entries)
         self._entries.extend(entries)
         return self._status
 

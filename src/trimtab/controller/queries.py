@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from trimtab.controller.codec import catch_up
 from trimtab.controller.desk import Desk
+from trimtab.controller.standing import standing
 from trimtab.core.decide.status import Incident, Rollout, Status, Training
 from trimtab.core.domain.errors import NotFoundError
 from trimtab.core.domain.gate import VersionRecord
@@ -75,8 +75,7 @@ class StatusReport:
 
 def status(desk: Desk, recent: int = 6) -> StatusReport:
     """What is, why, and what is waited for."""
-    entries = desk.journal.read()
-    now = catch_up(Status(), entries)
+    now, entries = standing(desk.journal, desk.world.shelf, desk.journal.head() - recent)
     seen = desk.view.load() or {}
     return StatusReport(
         name=desk.name,
@@ -101,8 +100,8 @@ def status(desk: Desk, recent: int = 6) -> StatusReport:
 
 def history(desk: Desk, limit: int | None = None) -> tuple[HistoryLine, ...]:
     """Decisions in order, newest last."""
-    entries = desk.journal.read()
-    return tuple(_line(entry) for entry in (entries if limit is None else entries[-limit:]))
+    entries = desk.journal.read(0 if limit is None else desk.journal.head() - limit)
+    return tuple(_line(entry) for entry in entries)
 
 
 def verify(desk: Desk) -> int | None:
@@ -136,7 +135,7 @@ def consequences(desk: Desk, seq: int) -> tuple[Entry, ...]:
 
 def versions(desk: Desk) -> tuple[VersionLine, ...]:
     """All registered versions, oldest first."""
-    now = catch_up(Status(), desk.journal.read())
+    now, _ = standing(desk.journal, desk.world.shelf, desk.journal.head())
     return tuple(VersionLine(v, _state(now, v), record) for v, record in sorted(now.versions.items()))
 
 

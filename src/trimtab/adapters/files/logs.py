@@ -55,13 +55,15 @@ class ParquetLogReader:
         """
         from trimtab.logs import answered_rows, empty_predictions, newest_rows
 
-        tables, count = [empty_predictions()], 0
+        tables: list[pa.Table] = []
+        count = 0
         for name in islice(self._newest("predictions"), _RECENT_FILES_MAX):
             tables.append(answered_rows(self._table(name)))
             count += tables[-1].num_rows
             if count >= rows:
                 break
-        return newest_rows(tables, rows)
+        # An empty table is made only where it must be: making one imports pandas, for which a rollback has no time.
+        return newest_rows(tables, rows) if tables else empty_predictions()
 
     def _newest(self, folder: str) -> Iterator[str]:
         """Files of the newest partition first, and in it the newest first; older partitions are not even listed."""

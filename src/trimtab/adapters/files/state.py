@@ -29,6 +29,24 @@ class FileView:
         return seen if isinstance(seen, dict) else None
 
 
+class FileShelf:
+    """A snapshot of the journal's fold (``trimtab.controller.standing``). Lost without harm."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def load(self) -> bytes | None:
+        try:
+            return self._path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise ExternalError(f"{self._path} cannot be read: {error.strerror or error}") from error
+
+    def save(self, content: bytes) -> None:
+        _write(self._path, content)
+
+
 class FileOutbox:
     """The number of the last decision whose alerts were sent. A crash in between sends once more, never less."""
 
