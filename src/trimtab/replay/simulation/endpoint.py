@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from trimtab.controller import commands
 from trimtab.controller.converge import World
 from trimtab.controller.loop import Loop, Tick
-from trimtab.core.decide.policy import Mode, Policy, RetrainPolicy
 from trimtab.core.decide.status import Status, routes_of
-from trimtab.core.diagnosis.result import Fault
 from trimtab.core.domain.errors import ExternalError
 from trimtab.core.domain.gate import GateResult, VersionRecord
 from trimtab.core.domain.journal import Draft, Entry
@@ -25,7 +23,6 @@ from trimtab.core.domain.routes import Routes
 from trimtab.core.domain.times import DAY_S, HOUR_S, MINUTE_S, duration_text, iso
 from trimtab.core.domain.verdict import Severity, Verdict
 from trimtab.core.rollout.analysis import analyse
-from trimtab.core.rollout.plan import OnLongest, RolloutPlan, Strategy
 from trimtab.ports import RunLog
 from trimtab.replay.fakes import FakeClock, MemoryJobs, MemoryJournal, MemoryNotifier, MemoryRegistry
 from trimtab.replay.simulation.chance import Chance, Wheel, seeded
@@ -42,8 +39,9 @@ from trimtab.replay.simulation.chaos import (
     TroubledTarget,
 )
 from trimtab.replay.simulation.checks import Checker, Ledger, Violation
-from trimtab.replay.simulation.people import STRATEGIES, People, SimulatedDesk
-from trimtab.replay.simulation.world import FEATURES, Fleet, Observer, Truth
+from trimtab.replay.simulation.people import People, SimulatedDesk
+from trimtab.replay.simulation.projects import policy_of
+from trimtab.replay.simulation.world import Fleet, Observer, Truth
 
 BEGIN_S = 1_700_000_000.0
 QUIET_TICKS = 22
@@ -90,33 +88,6 @@ class Build:
 
 
 PRODUCTION = Build()
-
-
-def policy_of(chance: Chance) -> Policy:
-    """A project file: any strategy and mode, times short enough that a story of some days has an end."""
-    strategy: Strategy = chance.one_of(STRATEGIES)
-    longest: OnLongest = chance.one_of(("ask", "ask", "abort", "promote"))
-    plan = RolloutPlan(
-        strategy=strategy,
-        steps=chance.one_of(((5, 25, 100), (10, 50, 100), (50, 100), (100,))),
-        bake_s=HOUR_S,
-        requests_min=chance.one_of((1, 100)),
-        labels_min=chance.one_of((0, 100, 200)),
-        block_s=0.0,
-        longest_s=2 * DAY_S,
-        on_longest=longest,
-        paired=chance.happens(0.75),
-        watch_s=chance.one_of((0.0, 6 * HOUR_S, DAY_S)),
-    )
-    retrain = RetrainPolicy(
-        on_drift=chance.happens(0.9),
-        every_s=chance.one_of((None, 5 * DAY_S)),
-        cooldown_s=chance.one_of((HOUR_S, DAY_S)),
-        budget=chance.one_of((3, 8)),
-        breaker=chance.one_of((2, 3)),
-    )
-    mode = chance.one_of((Mode.AUTOMATIC, Mode.AUTOMATIC, Mode.AUTOMATIC, Mode.APPROVE, Mode.APPROVE, Mode.OBSERVE))
-    return Policy(mode=mode, plan=plan, retrain=retrain, keep=chance.one_of((1, 3)), block_s=DAY_S)
 
 
 class Endpoint:
@@ -239,7 +210,7 @@ class Endpoint:
         if self.chaos.out and self.chance.happens(_OUTAGE_ENDS):
             self._outage()
         elif self.truth.broken and self.chance.happens(_FAULT_ENDS):
-            self._mended()
+            self._say(self.truth.mend(self.clock.now()))
         else:
             self._events[_WHEEL.spin(self.chance)]()
         self._check()
@@ -432,41 +403,7 @@ class Endpoint:
         self._say(f"job {job}: version {record.version} {outcome}, {self.truth.levels[record.version]}")
 
     def _data(self) -> None:
-        """A fault of the data, of the labels, or drift begins; drift may also go as it came."""
-        now, truth = self.clock.now(), self.truth
-        truth.changes += 1
-        drawn = self.chance.share()
-        if drawn < 0.4:
-            self._column_fault(now)
-        elif drawn < 0.5:
-            if truth.label_fault_since is None:
-                truth.label_fault_since = now
-                self._say("labels are all of one class")
-        elif drawn < 0.9:
-            truth.drift_since = now if truth.drift_since is None or self.chance.happens(0.6) else None
-            self._say("the world drifts" if truth.drift_since is not None else "the world is as before")
-        else:
-            truth.harmless_since = now if truth.harmless_since is None else None
-            self._say("the mix of traffic moves")
-
-    def _column_fault(self, now: float) -> None:
-        feature, severity = self.chance.one_of(FEATURES), self.chance.one_of(tuple(Severity))
-        if all(fault.until_s is not None for fault in self.truth.faults if fault.features == (feature,)):
-            fault = Fault("MissingFlood", (feature,), now, None, severity, f"{feature} missing", 1.0, 0.02)
-            self.truth.faults.append(fault)
-            self._say(f"{feature} arrives empty ({severity})")
-
-    def _mended(self) -> None:
-        """One fault of the data or the labels ends."""
-        now, truth = self.clock.now(), self.truth
-        truth.changes += 1
-        for place, fault in enumerate(truth.faults):
-            if fault.until_s is None:
-                truth.faults[place] = replace(fault, until_s=now)
-                self._say(f"{fault.features[0]} is sound again")
-                return
-        truth.label_fault_since = None
-        self._say("labels are right again")
+        self._say(self.truth.stir(self.clock.now()))
 
     def _servers(self) -> None:
         server = self.chance.one_of(self.fleet.fleet)

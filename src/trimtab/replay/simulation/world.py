@@ -5,7 +5,7 @@ It holds what is true, which the loop can only see through its ports and snapsho
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from trimtab.controller.observe import ended_jobs, loaded_by_all, refused_by_any
 from trimtab.core.decide.snapshot import Snapshot
@@ -88,6 +88,37 @@ class Truth:
     def broken(self) -> bool:
         """Whether a fault of the data or of the labels is open."""
         return self.label_fault_since is not None or any(fault.until_s is None for fault in self.faults)
+
+    def stir(self, now: float) -> str:
+        """A fault of the data, of the labels, or drift begins; drift may also go as it came. What it was, in words."""
+        self.changes += 1
+        drawn = self.chance.share()
+        if drawn < 0.4:
+            return self._column_fault(now)
+        if drawn < 0.5:
+            self.label_fault_since = now if self.label_fault_since is None else self.label_fault_since
+            return "labels are all of one class"
+        if drawn < 0.9:
+            self.drift_since = now if self.drift_since is None or self.chance.happens(0.6) else None
+            return "the world drifts" if self.drift_since is not None else "the world is as before"
+        self.harmless_since = now if self.harmless_since is None else None
+        return "the mix of traffic moves"
+
+    def _column_fault(self, now: float) -> str:
+        feature, severity = self.chance.one_of(FEATURES), self.chance.one_of(tuple(Severity))
+        if all(fault.until_s is not None for fault in self.faults if fault.features == (feature,)):
+            self.faults.append(Fault("MissingFlood", (feature,), now, None, severity, f"{feature} missing", 1.0, 0.02))
+        return f"{feature} arrives empty ({severity})"
+
+    def mend(self, now: float) -> str:
+        """One fault of the data or the labels ends; which, in words."""
+        self.changes += 1
+        for place, fault in enumerate(self.faults):
+            if fault.until_s is None:
+                self.faults[place] = replace(fault, until_s=now)
+                return f"{fault.features[0]} is sound again"
+        self.label_fault_since = None
+        return "labels are right again"
 
     def traffic(self, routes: Routes, now: float) -> None:
         """Requests come in; where two versions meet, they are compared."""
