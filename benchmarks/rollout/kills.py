@@ -15,6 +15,7 @@ import json
 import os
 import random
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -50,15 +51,22 @@ def campaign(project: Project, kills: int, chance: random.Random) -> dict[str, o
             while done < kills:
                 champion = project.json("status")["champion"]
                 challenger = 3 - champion
-                project.trimtab("deploy", str(challenger), "--by", "campaign")
+                begun = subprocess.Popen(
+                    [sys.executable, "-m", "trimtab.cli.main", "deploy", str(challenger), "--by", "campaign"],
+                    cwd=project.root,
+                    stdout=subprocess.DEVNULL,
+                )
                 rollouts += 1
-                while project.json("status")["rollout"] is not None and done < kills:
+                until(lambda: under_way(project), 60, "the rollout")
+                while under_way(project) and done < kills:
                     time.sleep(chance.uniform(0.0, 3.0))
                     os.kill(controller.pid, signal.SIGKILL)
                     controller.wait()
                     done += 1
                     controller = project.up()
-                until(lambda: project.json("status")["rollout"] is None, 120, "the end of the rollout")
+                until(lambda: not under_way(project), 300, "the end of the rollout")
+                if begun.wait(60):
+                    wrong.append(f"rollout {rollouts}: deploy ended with {begun.returncode}")
                 ended = project.json("status")["champion"]
                 if ended != challenger:
                     wrong.append(f"rollout {rollouts}: champion {ended}, expected {challenger}")
@@ -78,6 +86,11 @@ def campaign(project: Project, kills: int, chance: random.Random) -> dict[str, o
     finally:
         controller.send_signal(signal.SIGTERM)
         controller.wait(60)
+
+
+def under_way(project: Project) -> bool:
+    """Whether a rollout is, by the journal."""
+    return project.json("status")["rollout"] is not None
 
 
 if __name__ == "__main__":
