@@ -1,6 +1,7 @@
 """Labels and tables put together, checked against the plain definition."""
 
 import datetime as dt
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -50,3 +51,17 @@ def test_reading_order_is_by_partition_then_kind_then_name() -> None:
         "predictions/date=2026-11-22/hour=05/a-2.parquet",
     ]
     assert reading_order(names) == [names[3], names[2], names[0], names[1]]
+
+
+def test_a_file_that_no_server_wrote_is_named(tmp_path: Path) -> None:
+    """Somebody copies an export of theirs into the log directory."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from trimtab.adapters.files.logs import ParquetLogReader
+    from trimtab.core.domain.errors import ExternalError
+
+    (tmp_path / "predictions").mkdir()
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "predictions" / "mine.parquet")
+    with pytest.raises(ExternalError, match=r"mine\.parquet has no column 'prediction_id'"):
+        ParquetLogReader(tmp_path).read(frozenset())

@@ -12,8 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from trimtab.core.domain.errors import ConfigError, DataError, TrimtabError, UserError
+from trimtab.project.check import check_data
 from trimtab.project.load import parse
 from trimtab.project.start import prepare
+from trimtab.project.tables import head
 from trimtab.training.read import read_file
 
 BASE = "name: wine\ntask: classification\ndata: {files: d.parquet, time: at, target: t}\n"
@@ -112,3 +114,14 @@ def test_hostile_settings_are_problems_of_the_file(more: str, says: str) -> None
     """A template engine went wild."""
     with pytest.raises(ConfigError, match=says):
         parse(BASE + more + "\n")
+
+
+def test_names_of_our_own_columns_are_no_features(tmp_path: Path) -> None:
+    """An export of another monitoring tool: its prediction_id and label_time are columns like any other."""
+    table().assign(prediction_id=1.5 * np.arange(300), label_time=0.5 * np.arange(300)).to_parquet(
+        tmp_path / "d.parquet"
+    )
+    text = drafted(tmp_path, "d.parquet")
+    assert parse(text).data.ignore == ("prediction_id", "label_time")
+    with pytest.raises(ConfigError, match="'prediction_id' has a name that the collected rows of production use"):
+        check_data(parse(BASE), head(tmp_path / "d.parquet"), "d.parquet")

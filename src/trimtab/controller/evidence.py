@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SCORE = "y.score."
+LABEL_MAX = 1e100
+"""A regression label beyond it (a sentinel, a slip) is counted as an orphan: its square would be infinite."""
 AHEAD_S = 86_400.0
 """How far a request's event time may lie after its arrival: clocks and zones differ by less than a day."""
 
@@ -73,7 +75,7 @@ class Evidence:
     _scored: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)
     _labels: dict[str, tuple[Any, float]] = field(default_factory=dict)
     orphans: int = 0
-    """Labels of classes that no version knows."""
+    """Labels of classes that no version knows, or beyond all measure."""
 
     def add(self, predictions: pa.Table, labels: pa.Table) -> list[Labelled]:
         """Take new rows of the log; returns what became labelled by them."""
@@ -144,7 +146,7 @@ class Evidence:
 
     def _index(self, label: Any) -> float | None:
         if self.classes is None:
-            return float(label) if isinstance(label, int | float) else None
+            return float(label) if isinstance(label, int | float) and abs(label) <= LABEL_MAX else None
         return float(self.classes.index(label)) if label in self.classes else None
 
 

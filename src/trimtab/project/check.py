@@ -130,6 +130,9 @@ def _features(project: Project, schema: pa.Schema) -> Iterator[Found]:
     if not features:
         yield ("data",), "no column is left as a feature", f"there is {', '.join(schema.names)}"
     for name in features:
+        if is_reserved(name, schema.field(name).type):
+            hint = "rename it, or add it to data.ignore"
+            yield ("data",), f"column '{name}' has a name that the collected rows of production use", hint
         kind = schema.field(name).type
         if not is_feature_type(kind):
             yield (
@@ -182,3 +185,12 @@ def _example(sample: pa.Table, column: str) -> str:
 
 def _yaml(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def is_reserved(name: str, kind: pa.DataType) -> bool:
+    """Whether a feature would meet a column that rows collected in production have besides the inputs. A moment named
+    ``label_time`` is what that column holds.
+    """
+    import pyarrow.types as t
+
+    return name == "prediction_id" or (name == "label_time" and not t.is_temporal(kind))

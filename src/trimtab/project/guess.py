@@ -12,7 +12,7 @@ import numpy as np
 from trimtab.core.domain.errors import NotFoundError, UserError
 from trimtab.core.domain.times import DAY_S, duration_text
 from trimtab.project import leaks
-from trimtab.project.check import is_feature_type, type_words
+from trimtab.project.check import is_feature_type, is_reserved, type_words
 from trimtab.project.explain import did_you_mean
 from trimtab.project.tables import separator_hint
 
@@ -276,7 +276,9 @@ def _unfit(look: Look, taken: set[str]) -> Sequence[Noted]:
             continue
         present = rows - look.sample[column.name].null_count
         words = type_words(column.type)
-        if not is_feature_type(column.type):
+        if is_reserved(column.name, column.type):
+            found.append(Noted(column.name, "a name that the collected rows of production use: rename it to use it"))
+        elif not is_feature_type(column.type):
             found.append(Noted(column.name, f"is {words}, which cannot be a feature"))
         elif column.distinct == 0 or (column.distinct == 1 and not column.nulls):
             found.append(Noted(column.name, "always missing" if not column.distinct else "always the same"))

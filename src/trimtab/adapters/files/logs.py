@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _KINDS = ("predictions", "labels")
+_NEEDED = {
+    "predictions": ("prediction_id", "time"),
+    "labels": ("prediction_id", "label", "time"),
+}
 _RECENT_FILES_MAX = 16
 
 
@@ -96,6 +100,11 @@ class ParquetLogReader:
         try:
             # Not read_table: that would add the partition's folders as columns.
             with pq.ParquetFile(path) as file:
+                missing = [
+                    column for column in _NEEDED[name.partition("/")[0]] if column not in file.schema_arrow.names
+                ]
+                if missing:
+                    raise ExternalError(f"{path} has no column '{missing[0]}', so no server wrote it: move it away")
                 return file.read()
         except (pa.ArrowException, OSError) as error:
             reason = str(error).splitlines()[0]
