@@ -70,8 +70,8 @@ class DirectoryTarget:
             )
         except (msgspec.DecodeError, ValueError, InvariantError) as error:
             raise IntegrityError(
-                f"{path} is not of the format of docs/formats.md: {error}; delete it: the controller writes it again, and "
-                "servers keep the routes that they have"
+                f"{path} is not of the format of docs/formats.md: {error}; delete it: the controller writes it again, "
+                "and servers keep the routes that they have"
             ) from error
 
     def apply(self, routes: Routes) -> None:
