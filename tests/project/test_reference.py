@@ -48,6 +48,7 @@ def test_persisted_names_are_golden() -> None:
         "monitoring.every", "monitoring.block", "monitoring.alpha", "monitoring.tolerance", "monitoring.rows_min",
         "response.mode", "serving.host", "serving.port", "serving.workers", "serving.durability", "serving.flush",
         "notification.urls", "notification.severity", "tracking.uri", "tracking.experiment", "clock",
+        "console.host", "console.port", "rollout.disagreement_max", "rollout.score_shift_max",
     }  # fmt: skip
 
 
