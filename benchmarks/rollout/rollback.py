@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -96,20 +98,21 @@ def measure(root: Path, rounds: int) -> dict[str, object]:
     """Promote, roll back, and again."""
     project = Project(root) if (root / "trimtab.yaml").exists() else prepared(root)
     controller = project.up()
-    moved, ended = [], []
+    times: list[tuple[float, float, float]] = []
     try:
         with Asking(project.server_url()) as asking:
-            for _ in range(rounds):
-                one = one_round(project, asking)
-                moved.append(one[0])
-                ended.append(one[1])
+            times.extend(one_round(project, asking) for _ in range(rounds))
     finally:
         controller.terminate()
         controller.wait(30)
+    moved, ended, used = (list(column) for column in zip(*times, strict=True))
     return {
         "rounds": rounds,
         "to_last_bad_answer_s": summary(moved),
         "to_end_of_command_s": summary(ended),
+        "cpu_of_command_s": summary(used),
+        "load_average": os.getloadavg()[0],
+        "cores": os.cpu_count(),
         "answers": len(asking.answers),
         "failed_requests": len(asking.failures),
     }
@@ -126,22 +129,22 @@ def prepared(root: Path) -> Project:
     return project
 
 
-def one_round(project: Project, asking: Asking) -> tuple[float, float]:
-    """Seconds from the command's start to the last answer of the bad version, and to its end."""
+def one_round(project: Project, asking: Asking) -> tuple[float, float, float]:
+    """Seconds from the command's start to the last answer of the bad version, to its end, and of CPU."""
     champion = project.json("status")["champion"]
     bad = VERSIONS if champion != VERSIONS else VERSIONS - 1
     project.trimtab("deploy", str(bad))
     project.trimtab("promote")
     until(lambda: asking.answered_by(str(bad)), 20, "the new version")
-    begun = time.monotonic()
+    begun, used = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     done = subprocess.run(
         [sys.executable, "-m", "trimtab.cli.main", "rollback"], cwd=project.root, capture_output=True, text=True
     )
-    ended = time.monotonic()
+    ended, used = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - used
     if done.returncode:
         raise SystemExit(f"rollback failed: {done.stdout}{done.stderr}")
     time.sleep(0.5)
-    return asking.last_of(str(bad), begun) - begun, ended - begun
+    return asking.last_of(str(bad), begun) - begun, ended - begun, used
 
 
 def summary(seconds: list[float]) -> dict[str, float]:

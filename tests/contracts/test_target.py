@@ -86,3 +86,18 @@ def test_what_is_routed_is_not_retired(target: Target, package: Path) -> None:
             target.retire(version)
     target.retire(6)
     assert target.installed() == {7, 8}
+
+
+def test_a_version_that_is_not_there_or_damaged_does_not_pass(target: Target, package: Path, tmp_path: Path) -> None:
+    """The preflight of a rollback: nothing is moved, and the reason is told."""
+    missing = target.prove(7, None)
+    assert (missing.fits, missing.version) == (False, 7)
+    target.install(7, package)
+    if isinstance(target, MemoryTarget):
+        target.unfit[7] = "sha256 of model.onnx is not what MANIFEST.json says"
+    else:
+        (tmp_path / "deployment" / "versions" / "7" / "model.onnx").write_bytes(b"other")
+    damaged = target.prove(7, None)
+    assert not damaged.fits
+    assert "model.onnx" in damaged.text
+    assert target.routes() is None

@@ -40,24 +40,31 @@ def prove_version(place: Path, version: int, recent: pa.Table | None) -> Proof:
     loads = "loads, is what its manifest says, gives its recorded answers"
     if recent is None or not recent.num_rows:
         return Proof(version, True, f"{loads}; no recent requests were seen, so today's inputs were not tried")
-    failures = _failures(model, recent)
+    carried = _carried(recent)
+    failures = _failures(model, carried, recent.num_rows)
     count = recent.num_rows
     if len(failures) > FAILING_MAX * count:
         return Proof(version, False, f"cannot answer {len(failures)} of {count} recent requests: {failures[0]}", count)
     answered = f"{count - len(failures)} of {count}" if failures else str(count)
-    return Proof(version, True, f"{loads}, and answers {answered} recent requests", count)
+    absent = [name for name in model.signature.names if name not in carried]
+    missing = f"; none of them carried {', '.join(absent)}, which it can do without" if absent else ""
+    return Proof(version, True, f"{loads}, and answers {answered} recent requests{missing}", count)
 
 
-def _failures(model: Model, recent: pa.Table) -> list[str]:
-    """Why recent requests could not be answered, one text each. An input that no request carried counts as absent."""
-    carried = {
+def _carried(recent: pa.Table) -> dict[str, list[Any]]:
+    """Inputs that any of the requests carried."""
+    return {
         name.removeprefix(INPUT): recent.column(name).to_pylist()
         for name in recent.column_names
         if name.startswith(INPUT) and recent.column(name).null_count < recent.num_rows
     }
-    if _failure(model, carried, recent.num_rows) is None:
+
+
+def _failures(model: Model, carried: dict[str, list[Any]], count: int) -> list[str]:
+    """Why requests could not be answered, one text each."""
+    if _failure(model, carried, count) is None:
         return []
-    rows = ({name: [values[i]] for name, values in carried.items()} for i in range(recent.num_rows))
+    rows = ({name: [values[i]] for name, values in carried.items()} for i in range(count))
     return [why for row in rows if (why := _failure(model, row, 1)) is not None]
 
 
