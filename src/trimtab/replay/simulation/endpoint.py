@@ -293,7 +293,8 @@ class Endpoint:
         """What was seen in a tick must bear out what was done in it, by the production's own analysis."""
         facts, status = tick.snapshot.rollout, tick.status
         watch = status.watch
-        if watch is not None and watch.version in tick.snapshot.refused and not tick.conflict and not tick.entries:
+        held = watch is not None and (watch.held or bool(tick.entries))  # people were told: nobody else can take over
+        if watch is not None and watch.version in tick.snapshot.refused and not tick.conflict and not held:
             raise Violation(f"version {watch.version} is refused by a server and stays champion, though it is watched")
         if facts is None or tick.conflict:
             return
@@ -363,7 +364,7 @@ class Endpoint:
 
     def _trained(self) -> VersionRecord:
         """A person trained a version by hand."""
-        return self._register(f"manual-{len(self.registry.runs)}", self._gates())
+        return self._register(f"by-hand-{len(self.registry.runs)}", self._gates())
 
     def _gates(self) -> Verdict:
         drawn = self.chance.share()
