@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -17,6 +16,7 @@ from trimtab.adapters.atomic import write_aside
 from trimtab.adapters.files import DirectoryTarget, ParquetLogReader
 from trimtab.core.domain.errors import ExternalError, IntegrityError
 from trimtab.core.domain.routes import Routes, Share
+from trimtab.logs import empty_predictions
 
 ROUTES = Routes(12, "r3", (Share(7, 95), Share(8, 5)), shadow=(7, 8), arms={7: "champion", 8: "challenger"})
 
@@ -43,6 +43,7 @@ def test_routes_json_is_what_the_contract_says(target: DirectoryTarget, deployme
         "salt": "r3",
         "split": [{"version": 7, "weight": 95}, {"version": 8, "weight": 5}],
         "shadow": [7, 8],
+        "warm": [],
         "arms": {"7": "champion", "8": "challenger"},
     }
     assert sorted(path.name for path in deployment.iterdir()) == ["routes.json", "versions"]
@@ -224,7 +225,7 @@ def test_the_folders_are_not_columns(tmp_path: Path) -> None:
     """date= and hour= are for people and for pruning; the rows have their own times."""
     folder = tmp_path / "predictions" / "date=2026-11-22" / "hour=05"
     folder.mkdir(parents=True)
-    pq.write_table(pa.table({"prediction_id": ["p1"]}), folder / "a-1.parquet")
+    pq.write_table(empty_predictions(), folder / "a-1.parquet")
     table = ParquetLogReader(tmp_path).read(frozenset()).predictions
     assert not {"date", "hour"} & set(table.column_names)
 

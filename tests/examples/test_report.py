@@ -109,7 +109,8 @@ def test_every_action_has_words() -> None:
     """A decision of any kind may come up in somebody's run."""
     fields: dict[str, Any] = {
         "version": 2, "from_version": 3, "rollout": "r1", "champion": 1, "plan": {"strategy": "canary"}, "step": 1,
-        "weight": 25, "by_version": 3, "incident": "i1", "kind": "data-fault", "features": ["pressure"], "since": 0.0, "until": 1.0,
+        "weight": 25, "by_version": 3,
+        "incident": "i1", "kind": "data-fault", "features": ["pressure"], "since": 0.0, "until": 1.0,
         "severity": "severe", "text": "because", "job": "t1", "trigger": "drift", "strategy": "full", "title": "hear",
         "body": "ye", "approved": True, "by": "me", "outcome": "registered", "approval": "a1",
         "record": {"version": 2, "verdict": "failed", "gates": [{"verdict": "failed", "text": "too slow"}]},

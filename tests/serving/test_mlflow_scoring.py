@@ -76,6 +76,8 @@ def test_csv_parquet_arrow_and_gzip(flights: Server) -> None:
         ('{"dataframe_records": [1]}', "application/json", 400, "dataframe_records[0]"),
         ('{"inputs": {"carrier": ["UA"], "distance": [1, 2]}}', "application/json", 400, "inputs.distance has 2"),
         ('{"dataframe_records": [{"carrier": "UA", "distance": "far"}]}', "application/json", 400, "the text 'far'"),
+        ('{"dataframe_records": [{}]}', "application/json", 400, "no column of the model is given (nothing)"),
+        ("carrier;distance\nUA;1\n", "text/csv", 400, "no column of the model is given (carrier;distance)"),
         ("not json", "application/json", 400, "not JSON"),
         ("carrier,distance\nUA,far\n", "text/csv", 400, "the text 'far'"),
         ("carrier,distance\nUA\n", "text/csv", 400, "CSV row 0"),

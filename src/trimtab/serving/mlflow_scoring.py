@@ -47,6 +47,11 @@ def decode_invocation(media: str, body: bytes, signature: Signature, rows_max: i
         raise RequestError(400, "the body holds no rows")
     if inputs.rows > rows_max:
         raise RequestError(413, f"the body has {inputs.rows} rows, the limit is {rows_max}; send several requests")
+    if inputs.matrix is None and signature.names and not set(signature.names) & set(inputs.named):
+        given = ", ".join(list(inputs.named)[:10]) or "nothing"
+        raise RequestError(
+            400, f"no column of the model is given ({given}); it takes {', '.join(signature.names[:40])}"
+        )
     attach(inputs, parameters, signature)
     return inputs
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """The preflight of a version: loads, is what its manifest says, gives its recorded answers, takes today's inputs."""
+    """The preflight of a version: loads, is what its manifest says, gives its recorded answers, takes today's
+    inputs.
+    """
 
     version: int
     fits: bool
