@@ -40,7 +40,7 @@ def test_status_says_all_that_matters_in_few_lines(project: Path, capsys: pytest
         "approve mode",
         "version 1, champion since",
         "none answers",
-        "r4: version 2 by canary, 25 %, step 2 of 4",
+        "r4: version 2 by canary, progressing, 25 %, step 2 of 4",
         "inconclusive",
         "waits for 80 more labelled rows",
         "data-fault in wind since 2013-03-10 04:00: wind is missing in 100 % > 3 % (fix-data)",

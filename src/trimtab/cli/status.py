@@ -72,7 +72,9 @@ def _serving(report: StatusReport, now: float) -> Iterator[Row]:
         yield "serves", _text(f"nothing yet; {waits}", "yellow")
     else:
         since = "" if report.champion_since is None else f", champion since {ago(report.champion_since, now)}"
-        warm = f"; ready for a rollback: {', '.join(map(str, report.previous))}" if report.previous else ""
+        held = [set(server.loaded) for server in report.servers if server.ready]
+        loaded = [version for version in report.previous if held and all(version in had for had in held)]
+        warm = f"; loaded for a rollback: {', '.join(map(str, loaded))}" if loaded else ""
         yield "serves", _text(f"version {report.champion}{since}{warm}", COLOURS["champion"])
     if report.watch_until is not None:
         yield "", _text(f"under watch until {short(report.watch_until)}, its predecessor warm")
@@ -118,16 +120,18 @@ def _rollout(report: StatusReport, now: float) -> Iterator[Row]:
     if rollout is None:
         return
     seen = report.rollout_evidence or {}
-    verdict = "paused" if rollout.paused else str(seen.get("verdict", "no evidence yet"))
+    if seen.get("id", rollout.id) != rollout.id:  # the controller has not looked since another one ended
+        seen = {}
+    verdict = str(seen.get("verdict", "no evidence yet"))
     share = f"{rollout.weight} %" if rollout.weight else "in shadow"
     number = f", step {rollout.step + 1} of {len(rollout.plan.steps)}" if rollout.weight else ""
-    line = f"{rollout.id}: version {rollout.version} by {rollout.plan.strategy}, {share}{number}, "
+    line = f"{rollout.id}: version {rollout.version} by {rollout.plan.strategy}, {rollout.phase}, {share}{number}, "
     text = _text(line + f"begun {ago(rollout.started_at, now)}: ")
     text.append(verdict, style=COLOURS.get(verdict, "yellow"))
     yield "rollout", text
     for metric in seen.get("metrics", []):
         harm = metric["verdict"] == "failed" and metric.get("role") != "watch"
-        yield "", _text(f"{metric['text']}", COLOURS["failed"] if harm else "dim")
+        yield "", _text(f"{metric['verdict']}: {metric['text']}", COLOURS["failed"] if harm else "dim")
     for missing in seen.get("missing", []):
         yield "", _text(f"waits for {missing}", "yellow")
     if seen.get("ready_at_s") is not None:
