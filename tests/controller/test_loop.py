@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests.controller.desk import Died, FakeDesk, labels, predictions
 from tests.decide.worlds import record
 from trimtab.controller import commands, queries
+from trimtab.core.decide.policy import Mode
 from trimtab.core.decide.status import check_invariants
 from trimtab.core.domain.errors import ConflictError, ExternalError, NotFoundError, RefusedError
 from trimtab.core.domain.times import DAY_S
@@ -196,6 +198,29 @@ def test_a_restarted_controller_sees_the_same_evidence() -> None:
         (look.at_s, look.champion, look.challenger) for look in two.looks
     ]
     assert sum(len(look.paired_champion_loss) for look in two.looks) == 40
+
+
+def test_rows_that_were_read_before_their_rollout_was_known_count_all_the_same() -> None:
+    """A person deploys between the controller's look at the journal and its look at the log."""
+    desk = FakeDesk()
+    first_version(desk)
+    candidate(desk)
+    desk.policy = replace(desk.policy, mode=Mode.OBSERVE)
+    loop = desk.loop()
+    loop.tick()
+    original = desk.reader.read
+
+    def deployed_meanwhile(cursor: frozenset[str], limit: int = 256) -> Any:
+        desk.reader.read = original  # type: ignore[method-assign]
+        commands.deploy(desk, 2, actor="ann", reason="now")
+        compared_traffic(desk, "early", challenger_score=0.71, rows=40)
+        return original(cursor, limit)
+
+    desk.reader.read = deployed_meanwhile  # type: ignore[method-assign]
+    loop.tick()
+    facts = loop.tick().snapshot.rollout
+    assert facts is not None
+    assert sum(len(look.paired_champion_loss) for look in facts.looks) == 40
 
 
 def test_commands_say_why_they_are_refused_and_change_nothing() -> None:

@@ -12,7 +12,7 @@ from trimtab.core.decide.actions import Abort, OpenIncident, StartTraining
 from trimtab.core.decide.decide import decide
 from trimtab.core.decide.snapshot import JobFact, Snapshot
 from trimtab.core.decide.status import routes_of
-from trimtab.core.diagnosis.result import Assessment
+from trimtab.core.diagnosis.result import Assessment, Fault
 from trimtab.core.domain.diagnosis import Diagnosis, Kind, Remedy
 from trimtab.core.domain.errors import InvariantError, NotFoundError, RefusedError
 from trimtab.core.domain.routes import Share
@@ -165,6 +165,20 @@ def test_a_broken_column_is_an_incident_and_nothing_is_trained_on_it() -> None:
     assert done[0] == "CloseIncident"
     training = next(a for a in world.decisions[-1].actions if isinstance(a, StartTraining))
     assert training.quarantines == ((5.0, DAY_S, ("wind",)),)
+
+
+def test_broken_labels_are_one_incident_that_outlasts_another_cause() -> None:
+    """All labels arrive as 'no' for a week; on the third day a column breaks as well."""
+    world = World().with_champion()
+    labels = Fault("ConstantLabels", (), 5.0, None, Severity.SEVERE, "all 900 labels are 'no'", 1.0, 0.5)
+    broken = Assessment(Diagnosis(Kind.LABEL_FAULT, Remedy.FIX_LABELS, Severity.SEVERE, 5.0), faults=(labels,))
+    assert world.tick(Snapshot(event_time=10.0, assessment=broken)) == ["OpenIncident"]
+    assert world.tick(Snapshot(event_time=10.0, assessment=broken)) == []
+    both = Diagnosis(Kind.DATA_FAULT, Remedy.FIX_DATA, Severity.SEVERE, 9.0)
+    more = Assessment(both, faults=(labels, fault(since=9.0)))
+    assert world.tick(Snapshot(event_time=12.0, assessment=more)) == ["OpenIncident"]
+    assert [i.kind for i in world.status.open_incidents] == [Kind.LABEL_FAULT, Kind.DATA_FAULT]
+    assert world.tick(Snapshot(event_time=20.0, assessment=Assessment(Diagnosis()))) == ["CloseIncident"]
 
 
 def test_no_promotion_while_data_are_broken_but_harm_still_aborts() -> None:

@@ -64,6 +64,8 @@ class Observer:
     rows: int = 0
     """Answered rows read so far."""
     _cursor: frozenset[str] = frozenset()
+    _newest_generation: int = -1
+    """Of the routes by which the rows read so far were answered."""
     _evidence: Evidence = field(init=False)
     _blocks: Blocks | None = None
     _comparison: Comparison | None = None
@@ -74,7 +76,8 @@ class Observer:
 
     def ingest(self, status: Status) -> None:
         """Take in every file of the log that was not read yet."""
-        self._prepare(status)
+        if self._prepare(status):
+            self._begin_again(status)
         while True:
             piece = self.reader.read(self._cursor)
             if piece.cursor == self._cursor:
@@ -99,19 +102,34 @@ class Observer:
             refused=refused_by_any(servers),
         )
 
-    def _prepare(self, status: Status) -> None:
-        """Begin new sums where the champion or the comparison changed."""
-        champion = status.champion
+    def _begin_again(self, status: Status) -> None:
+        """Read the whole log again, as a controller does that has just started."""
+        self._cursor, self._newest_generation, self.rows = frozenset(), -1, 0
+        self._evidence = Evidence(self.settings.event_clock)
+        self._blocks = self._comparison = self._assessed = None
+        self._prepare(status)
+
+    def _prepare(self, status: Status) -> bool:
+        """Begin new sums where the champion or the comparison changed.
+
+        Returns:
+            Whether rows that belong to them were read before: another process journalled and moved the routes between
+            our look at the journal and our look at the log.
+        """
+        champion, missed = status.champion, False
         if champion is None:
             self._blocks = None
         elif self._blocks is None or self._blocks.key != (champion, status.champion_generation):
             known = self.champion_of(champion)
             self._blocks = Blocks((champion, status.champion_generation), known.baseline, self.settings.block_s)
+            missed = self._newest_generation >= status.champion_generation
         wanted = _comparison_of(status.rollout, status.watch)
         if wanted is None:
             self._comparison = None
         elif self._comparison is None or self._comparison.key != wanted.key:
             self._comparison = wanted
+            missed = missed or self._newest_generation >= wanted.first_generation
+        return missed
 
     def _take(self, predictions: pa.Table, labels: pa.Table) -> None:
         if predictions.num_rows and not self.settings.event_clock:
@@ -121,6 +139,7 @@ class Observer:
         if predictions.num_rows:
             rows = answered(predictions, self.settings.event_clock)
             self.rows += len(rows.version)
+            self._newest_generation = max(self._newest_generation, int(rows.generation.max(initial=-1)))
             newest = float(np.max(rows.event_time)) if len(rows.event_time) else -np.inf
             self.event_time = newest if self.event_time is None else max(self.event_time, newest)
             if self._comparison is not None:

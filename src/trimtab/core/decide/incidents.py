@@ -18,6 +18,10 @@ _QUIET = (Kind.NONE, Kind.DATA_FAULT)
 """Kinds that the diagnosis does not open by itself: nothing, and faults, which are tracked one by one."""
 
 
+_LABEL_CODES = ("ConstantLabels",)
+"""Faults of the labels, not of the inputs."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Trouble:
     kind: Kind
@@ -51,9 +55,13 @@ def _known(status: Status, fault: Fault, block_s: float) -> bool:
     for incident in status.incidents:
         overlaps = bool(set(incident.features) & set(fault.features)) or not fault.features
         until = float("inf") if incident.until is None else incident.until
-        if incident.kind is Kind.DATA_FAULT and overlaps and incident.since - block_s <= fault.since_s < until:
+        if incident.kind is _kind(fault) and overlaps and incident.since - block_s <= fault.since_s < until:
             return True
     return False
+
+
+def _kind(fault: Fault) -> Kind:
+    return Kind.LABEL_FAULT if fault.code in _LABEL_CODES else Kind.DATA_FAULT
 
 
 def _same_trouble(status: Status, diagnosis: Diagnosis) -> bool:
@@ -68,9 +76,10 @@ def _same_trouble(status: Status, diagnosis: Diagnosis) -> bool:
 
 
 def _of_fault(fault: Fault) -> _Trouble:
+    kind = _kind(fault)
     return _Trouble(
-        Kind.DATA_FAULT,
-        Remedy.FIX_DATA,
+        kind,
+        Remedy.FIX_LABELS if kind is Kind.LABEL_FAULT else Remedy.FIX_DATA,
         fault.severity,
         fault.since_s,
         fault.features,
@@ -114,8 +123,16 @@ def _ended(incident: Incident, snapshot: Snapshot) -> float | None:
     assessment = snapshot.assessment
     if assessment is None or snapshot.event_time is None:
         return None
+    if incident.kind is Kind.LABEL_FAULT and any(
+        _kind(f) is incident.kind and f.until_s is None for f in assessment.faults
+    ):
+        return None  # another cause may stand first in the diagnosis while it lasts
     if incident.kind is Kind.DATA_FAULT:
-        matching = [f for f in assessment.faults if set(f.features) & set(incident.features) or not incident.features]
+        matching = [
+            fault
+            for fault in assessment.faults
+            if _kind(fault) is incident.kind and (set(fault.features) & set(incident.features) or not incident.features)
+        ]
         if any(fault.until_s is None for fault in matching):
             return None
         ends = [fault.until_s for fault in matching if fault.until_s is not None and fault.until_s > incident.since]
