@@ -93,7 +93,7 @@ class World:
 
     def apply(self, actions: tuple) -> None:  # type: ignore[type-arg]
         """Journal what a person did."""
-        from trimtab.core.decide.status import fold
+        from trimtab.core.decide.fold import fold
 
         self.status = fold(self.status, self.status.seq + 1, self.now, actions)
         check_invariants(self.status)

@@ -10,8 +10,9 @@ import msgspec
 from trimtab.core.decide import actions as act
 from trimtab.core.decide.actions import Action
 from trimtab.core.decide.encode import encode
+from trimtab.core.decide.fold import fold
 from trimtab.core.decide.moves import Move
-from trimtab.core.decide.status import Status, fold
+from trimtab.core.decide.status import Status
 from trimtab.core.domain.errors import ExternalError
 from trimtab.core.domain.gate import VersionRecord
 from trimtab.core.domain.journal import Draft, Entry

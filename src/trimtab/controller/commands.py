@@ -17,8 +17,9 @@ from trimtab.controller.preflight import first_that_fits
 from trimtab.controller.standing import standing
 from trimtab.core.decide import commands as core
 from trimtab.core.decide.actions import Note
+from trimtab.core.decide.fold import fold
 from trimtab.core.decide.moves import Move
-from trimtab.core.decide.status import Status, check_invariants, fold
+from trimtab.core.decide.status import Status, check_invariants
 from trimtab.core.domain.errors import ConflictError, InvariantError, RefusedError
 from trimtab.core.domain.gate import VersionRecord
 from trimtab.core.domain.journal import Entry

@@ -13,13 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from trimtab.core.decide.actions import Action
+from trimtab.core.decide.fold import fold
 from trimtab.core.decide.incidents import track_incidents
 from trimtab.core.decide.moves import Move
 from trimtab.core.decide.policy import Policy
 from trimtab.core.decide.responses import record_jobs, respond, retrain_on_schedule
 from trimtab.core.decide.rollouts import deploy_waiting, judge_rollout, judge_watch
 from trimtab.core.decide.snapshot import Snapshot
-from trimtab.core.decide.status import Status, check_invariants, fold, routes_of
+from trimtab.core.decide.status import Status, check_invariants, routes_of
 
 Rule = Callable[[Policy, Status, Snapshot, float], Move | None]
 

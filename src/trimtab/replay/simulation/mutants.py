@@ -13,6 +13,7 @@ from typing import Any
 from trimtab.controller import codec, converge, loop
 from trimtab.controller.converge import World
 from trimtab.core.decide import decide as deciding
+from trimtab.core.decide import fold as folding
 from trimtab.core.decide import responses, rollouts
 from trimtab.core.decide import status as statuses
 from trimtab.core.decide.actions import EnterStep, StartTraining
@@ -66,7 +67,7 @@ class ActsFirst(loop.Loop):
     def _append(self, expected: int, moves: tuple[Move, ...], now: float) -> list[Entry]:
         status = self._status
         for move in moves:
-            status = statuses.fold(status, status.seq + 1, now, move.actions)
+            status = folding.fold(status, status.seq + 1, now, move.actions)
         converge.converge(self.policy, status, self._entries, self._world, self._memory)
         return super()._append(expected, moves, now)
 
@@ -243,7 +244,7 @@ MUTANTS = (
     Mutant(
         "blind", "goes on while the data are broken", changes=((deciding, "RULES", _rules("judge_rollout", _blind)),)
     ),
-    Mutant("nagging", "asks again after a no", changes=((statuses, "_declined", _nagging),)),
+    Mutant("nagging", "asks again after a no", changes=((folding, "_declined", _nagging),)),
     Mutant("rewrites", "edits the journal", Build(journal=Rewrites)),
     Mutant("trusts-aliases", "never looks at the aliases again", changes=((converge, "ALIAS_LOOKS", 10**9),)),
     Mutant(
