@@ -22,6 +22,8 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from trimtab.logs import empty_labels, empty_predictions
+
 
 @dataclass
 class Server:
@@ -67,17 +69,19 @@ class Server:
         return self.process.wait(30)
 
     def predictions(self) -> pa.Table:
-        return read_log(self.logs / "predictions")
+        return read_log(self.logs / "predictions", empty_predictions())
 
     def labels(self) -> pa.Table:
-        return read_log(self.logs / "labels")
+        return read_log(self.logs / "labels", empty_labels())
 
 
-def read_log(directory: Path) -> pa.Table:
-    """All rows of a log directory."""
+def read_log(directory: Path, empty: pa.Table | None = None) -> pa.Table:
+    """All rows of a log directory; ``empty`` where nothing was written yet."""
     files = [path for path in sorted(directory.rglob("*.parquet")) if not path.name.startswith((".", "_"))]
     tables = [pq.ParquetFile(path).read() for path in files]
-    return pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({})
+    return (
+        pa.concat_tables(tables, promote_options="permissive") if tables else (pa.table({}) if empty is None else empty)
+    )
 
 
 def write_routes(deployment: Path, generation: int, split: dict[int, int], **more: Any) -> None:

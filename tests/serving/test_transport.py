@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.serving.servers import INFER, Server, row
+from tests.serving.servers import INFER, Server, eventually, row
 
 BODY = json.dumps(row()).encode()
 
@@ -150,7 +150,14 @@ def test_a_client_that_does_not_read_does_not_hold_up_others(plain: Server) -> N
                 stuck.send(requests)
             except BlockingIOError:
                 break
-        assert plain.post(INFER, row())[0] == 200
+        answers: list[int] = []
+
+        def served() -> bool:
+            answers.append(plain.post(INFER, row())[0])
+            return answers[-1] == 200
+
+        eventually(served)
+        assert set(answers) <= {200, 503}, "on a slow machine a turn may be too long: told at once, and only that"
 
 
 def test_keep_alive_after_an_error(plain: Server) -> None:
