@@ -61,6 +61,28 @@ def test_a_canary_that_is_better_is_promoted() -> None:
     assert {1, 2} <= desk.target.installed(), "the old champion stays warm"
 
 
+def test_a_shadow_that_is_no_worse_asks_to_be_promoted() -> None:
+    """`trimtab deploy 2 --strategy shadow`: it answers nobody, and what it scored are its requests."""
+    desk = FakeDesk()
+    first_version(desk)
+    candidate(desk)
+    commands.deploy(desk, 2, strategy="shadow", actor="ann")
+    loop = desk.loop()
+    routes = desk.target.routes()
+    assert routes is not None
+    assert routes.shadow == (2,)
+    for day in range(1, 4):
+        desk.clock.advance(1.1 * DAY_S)
+        now, ids = desk.clock.now(), [f"{day}-{k}" for k in range(400)]
+        desk.reader.add_predictions(f"{day}a", predictions(ids, 1, [0.7] * 400, at=now, generation=routes.generation))
+        shadow = predictions(ids, 2, [0.8] * 400, at=now, generation=routes.generation, shadow=True)
+        desk.reader.add_predictions(f"{day}b", shadow)
+        desk.reader.add_labels(f"{day}l", labels(ids, ["yes"] * 400, at=now))
+        loop.tick()
+    assert [question.title for question in queries.status(desk).questions] == ["promote version 2: no worse in shadow"]
+    assert loop.status.champion == 1
+
+
 def test_a_canary_that_is_worse_is_aborted_and_people_are_told() -> None:
     """The challenger's answers are worse on the same rows."""
     desk = FakeDesk()

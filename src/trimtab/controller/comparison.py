@@ -5,7 +5,7 @@ gives the same looks.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,8 @@ class Comparison:
     first_generation: int
     bake_s: float
     guardrails: Guardrails
+    begins_in_shadow: bool = False
+    """The first generation gives the challenger no weight."""
     _rows: list[Answered] = field(default_factory=list)
     _half: dict[str, Labelled] = field(default_factory=dict)
     _pairs: _Pairs = field(default_factory=list)
@@ -54,6 +56,12 @@ class Comparison:
         """Requests, errors and latencies of answered rows."""
         if np.any(rows.generation >= self.first_generation):
             self._rows.append(rows)
+
+    def count_shadow(self, rows: Answered) -> None:
+        """While the challenger only shadows, what it scored are its requests."""
+        mine = (rows.version == self.challenger) & (rows.generation == self.first_generation)
+        if np.any(mine):
+            self._rows.append(Answered(**{each.name: getattr(rows, each.name)[mine] for each in fields(Answered)}))
 
     def score(self, labelled: list[Labelled], scale: float) -> None:
         """Losses of labelled rows; a row that both versions scored becomes a pair."""

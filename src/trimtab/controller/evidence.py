@@ -156,11 +156,12 @@ def loss_scale(baseline: Baseline) -> float:
     return 1.0 if baseline.classes else ERROR_CAP * baseline.evaluation.loss
 
 
-def answered(predictions: pa.Table, event_clock: bool) -> Answered:
-    """The rows that callers got, for counting requests, errors and latencies."""
+def answered(predictions: pa.Table, event_clock: bool, *, shadow: bool = False) -> Answered:
+    """The rows that callers got (or those scored in shadow), for counting requests, errors and latencies."""
     import pyarrow.compute as pc
 
-    table = predictions.filter(pc.invert(predictions.column("shadow")))
+    scored_in_shadow = predictions.column("shadow")
+    table = predictions.filter(scored_in_shadow if shadow else pc.invert(scored_in_shadow))
     error = np.asarray(pc.is_valid(table.column("error")), dtype=bool)
     names = [name for name in table.column_names if name.startswith(SCORE)]
     bad = np.zeros(table.num_rows, dtype=bool)

@@ -144,6 +144,8 @@ class Observer:
             self.event_time = newest if self.event_time is None else max(self.event_time, newest)
             if self._comparison is not None:
                 self._comparison.count(rows)
+                if self._comparison.begins_in_shadow:
+                    self._comparison.count_shadow(answered(predictions, self.settings.event_clock, shadow=True))
         if self._blocks is not None:
             scale = loss_scale(self._blocks.baseline)
             self._blocks.add(predictions, labelled)
@@ -204,7 +206,10 @@ def refused_by_any(servers: list[ServerReport]) -> dict[int, str]:
 def _comparison_of(rollout: Rollout | None, watch: Watch | None) -> Comparison | None:
     if rollout is not None:
         plan = rollout.plan
-        return Comparison(rollout.champion, rollout.version, rollout.first_generation, plan.bake_s, plan.guardrails)
+        shadow = plan.strategy != "canary"
+        return Comparison(
+            rollout.champion, rollout.version, rollout.first_generation, plan.bake_s, plan.guardrails, shadow
+        )
     if watch is not None:
         plan = watch.plan
         return Comparison(watch.predecessor, watch.version, watch.first_generation, plan.bake_s, plan.guardrails)
