@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from trimtab.core.domain.errors import DataError
 
@@ -43,6 +42,8 @@ def empty_labels() -> pa.Table:
 
 def answered_rows(predictions: pa.Table) -> pa.Table:
     """The rows that were answered: no shadow rows, no errors."""
+    import pyarrow.compute as pc  # not at the start of a server, which needs only the columns
+
     return predictions.filter(pc.and_(pc.invert(predictions.column("shadow")), pc.is_null(predictions.column("error"))))
 
 
@@ -86,6 +87,8 @@ def concatenate(tables: Sequence[pa.Table]) -> pa.Table:
 
 def first_labels(labels: pa.Table) -> tuple[pa.Table, int]:
     """The earliest label by arrival of each prediction id, the first row among equals; and how many said otherwise."""
+    import pyarrow.compute as pc  # not at the start of a server, which needs only the columns
+
     if not labels.num_rows:
         return labels, 0
     ordered = labels.append_column("_row", pa.array(range(labels.num_rows), pa.int64()))

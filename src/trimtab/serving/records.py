@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from trimtab.logs import PREDICTION_COLUMNS
 from trimtab.serving.columns import TIME, booleans, floats, nulls, numbers, same_text, strings, times
 from trimtab.serving.package import InputSpec, Signature, class_text
 
@@ -45,16 +46,7 @@ class Layout:
         """Class to its text in the log."""
         self.scores = len(self.texts)
         fields = [
-            ("prediction_id", pa.string()),
-            ("time", TIME),
-            ("event_time", TIME),
-            ("version", pa.int32()),
-            ("arm", pa.string()),
-            ("shadow", pa.bool_()),
-            ("entity", pa.string()),
-            ("generation", pa.int32()),
-            ("latency_ms", pa.float32()),
-            ("error", pa.string()),
+            *((column.name, column.type) for column in PREDICTION_COLUMNS),
             *((f"x.{spec.name}", ARROW_TYPES[spec.type]) for spec in signature.inputs),
             ("y.prediction", pa.string() if self.is_classification else pa.float64()),
             *((f"y.score.{text}", pa.float64()) for text in self.texts.values()),
