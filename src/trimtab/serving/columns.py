@@ -29,6 +29,15 @@ def floats(values: npt.NDArray[np.float64]) -> pa.Array:
     return numbers(values, pa.float64(), np.isnan(values))
 
 
+def float_columns(values: npt.NDArray[np.float64]) -> list[pa.Array]:
+    """Each row of a contiguous (columns, n) matrix as a float64 array with NaN as null, without copying."""
+    if np.isnan(values).any():
+        return [floats(column) for column in values]
+    data, width = pa.py_buffer(values), values.itemsize * values.shape[1]
+    kind, n = pa.float64(), values.shape[1]
+    return [pa.Array.from_buffers(kind, n, [None, data.slice(at * width, width)], 0) for at in range(values.shape[0])]
+
+
 def booleans(values: npt.NDArray[np.bool_], missing: npt.NDArray[np.bool_] | None = None) -> pa.Array:
     """Booleans, one bit each."""
     data = pa.py_buffer(np.packbits(values, bitorder="little"))
@@ -43,12 +52,20 @@ def times(seconds: Any, missing: npt.NDArray[np.bool_] | None = None) -> pa.Arra
 
 def strings(values: Sequence[str | None]) -> pa.Array:
     """Text; None is null. A lone surrogate, which UTF-8 cannot hold, becomes a question mark."""
-    encoded = [b"" if value is None else value.encode("utf-8", "replace") for value in values]
-    offsets = np.zeros(len(encoded) + 1, dtype=np.int32)
-    np.cumsum(np.fromiter(map(len, encoded), np.int32, len(encoded)), out=offsets[1:])
-    missing = np.fromiter((value is None for value in values), np.bool_, len(encoded))
-    buffers = [_validity(missing), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))]
-    return pa.Array.from_buffers(pa.string(), len(encoded), buffers)
+    n = len(values)
+    absent = values.count(None) if isinstance(values, list | tuple) else sum(value is None for value in values)
+    if absent == n:
+        return nulls(pa.string(), n)
+    texts = ["" if value is None else value for value in values] if absent else values
+    data = "".join(texts).encode("utf-8", "replace")  # type: ignore[arg-type]
+    lengths = np.fromiter(map(len, texts), np.int32, n)  # type: ignore[arg-type]
+    if len(data) != int(lengths.sum()):  # some character takes more than a byte
+        encoded = [text.encode("utf-8", "replace") for text in texts]  # type: ignore[union-attr]
+        lengths = np.fromiter(map(len, encoded), np.int32, n)
+    offsets = np.zeros(n + 1, dtype=np.int32)
+    np.cumsum(lengths, out=offsets[1:])
+    missing = np.fromiter((value is None for value in values), np.bool_, n) if absent else None
+    return pa.Array.from_buffers(pa.string(), n, [_validity(missing), pa.py_buffer(offsets), pa.py_buffer(data)])
 
 
 def same_text(value: str | None, count: int) -> pa.Array:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from trimtab.logs import PREDICTION_COLUMNS
-from trimtab.serving.columns import TIME, booleans, floats, nulls, numbers, same_text, strings, times
+from trimtab.serving.columns import TIME, booleans, float_columns, floats, nulls, numbers, same_text, strings, times
 from trimtab.serving.package import InputSpec, Signature, class_text
 
 if TYPE_CHECKING:
@@ -123,34 +123,44 @@ def block_batch(block: BlockRecord) -> pa.RecordBatch:
 
 
 def row_batches(rows: Sequence[RowRecord]) -> list[tuple[Slot, pa.RecordBatch]]:
-    """Single rows as arrow batches, one for each (version, generation, shadow, error)."""
+    """Single rows as arrow batches, one for each (version, generation, shadow, error, with inputs or without).
+
+    Nearly always all rows are answers of one version: then they are turned in one piece.
+    """
+    columns = list(zip(*rows, strict=True))
+    n = len(rows)
+    same = all(columns[at].count(columns[at][0]) == n for at in (0, 1, 2, 3))
+    if same and (columns[9][0] is None or None not in columns[9]):
+        return [(columns[0][0], _rows_batch(columns))]
     groups: dict[tuple[int, int, bool, str | None, bool], list[RowRecord]] = {}
     for row in rows:
         groups.setdefault((id(row[0]), row[1], row[2], row[3], row[9] is None), []).append(row)
-    return [(group[0][0], _rows_batch(group)) for group in groups.values()]
+    return [(group[0][0], _rows_batch(list(zip(*group, strict=True)))) for group in groups.values()]
 
 
-def _rows_batch(rows: list[RowRecord]) -> pa.RecordBatch:
-    slot, generation, shadow, error, ids, arrived, event_times, entities, latencies, values, predictions, scores = zip(
-        *rows, strict=True
+def _rows_batch(columns: Sequence[tuple[Any, ...]]) -> pa.RecordBatch:
+    slot, generation, shadow, error, ids, arrived, event_times, entities, latencies, values, predictions, scores = (
+        columns
     )
-    layout, n = slot[0].layout, len(rows)
-    if values[0] is None:
-        inputs = [nulls(ARROW_TYPES[spec.type], n) for spec in layout.inputs]
-    elif layout.all_floats:
-        matrix = np.frombuffer(b"".join(values), dtype=np.float64).reshape(n, len(layout.inputs))
-        inputs = [floats(column) for column in np.ascontiguousarray(matrix.T)]
-    else:
-        inputs = [_input(column, spec) for column, spec in zip(zip(*values, strict=True), layout.inputs, strict=True)]
+    layout, n = slot[0].layout, len(ids)
     failed = error[0] is not None
     return _assemble(
         slot[0],
         (generation[0], shadow[0], error[0]),
         (ids, arrived, event_times, entities, latencies),
-        inputs,
+        _row_inputs(values, layout, n),
         None if failed else predictions,
         None if failed or scores[0] is None else _matrix(scores, layout.scores),
     )
+
+
+def _row_inputs(values: Sequence[Any], layout: Layout, n: int) -> list[pa.Array]:
+    if values[0] is None:
+        return [nulls(ARROW_TYPES[spec.type], n) for spec in layout.inputs]
+    if not layout.all_floats:
+        return [_input(column, spec) for column, spec in zip(zip(*values, strict=True), layout.inputs, strict=True)]
+    matrix = np.frombuffer(b"".join(values), dtype=np.float64).reshape(n, len(layout.inputs))
+    return float_columns(np.ascontiguousarray(matrix.T))
 
 
 def _matrix(rows: Sequence[Sequence[Any]], width: int) -> npt.NDArray[np.float64]:
@@ -171,20 +181,13 @@ def _assemble(
     generation, shadow, error = same
     ids, arrived, event_times, entities, latencies = each
     n = len(ids)
-    if prediction is None:
-        answer = nulls(pa.string() if layout.is_classification else pa.float64(), n)
-    elif layout.is_classification:
-        texts = layout.texts
-        answer = strings([texts.get(value, str(value)) for value in prediction])
-    else:
-        answer = floats(np.array(prediction, dtype=np.float64))
-    score_columns = (
-        [nulls(pa.float64(), n)] * layout.scores if scores is None else [floats(column) for column in scores]
-    )
+    answer = _answer(layout, prediction, n)
+    score_columns = [nulls(pa.float64(), n)] * layout.scores if scores is None else float_columns(scores)
+    time = times(arrived)
     arrays = [
         strings(ids),
-        times(arrived),
-        times(event_times),
+        time,
+        time if _same(arrived, event_times) else times(event_times),
         numbers(np.full(n, slot.version, dtype=np.int32), pa.int32()),
         same_text(slot.arm, n),
         booleans(np.full(n, shadow)),
@@ -197,6 +200,23 @@ def _assemble(
         *score_columns,
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=layout.schema)
+
+
+def _same(arrived: Any, event_times: Any) -> bool:
+    """Whether the rows' event times are their arrivals, as where requests carry none."""
+    return isinstance(arrived, tuple) and arrived == event_times
+
+
+def _answer(layout: Layout, prediction: Sequence[Any] | None, n: int) -> pa.Array:
+    if prediction is None:
+        return nulls(pa.string() if layout.is_classification else pa.float64(), n)
+    if not layout.is_classification:
+        return floats(np.array(prediction, dtype=np.float64))
+    try:
+        texts = list(map(layout.texts.__getitem__, prediction))
+    except KeyError:  # no class that the signature knows: what the model said is recorded all the same
+        texts = [layout.texts.get(value, str(value)) for value in prediction]
+    return strings(texts)
 
 
 def _input(values: Any, spec: InputSpec) -> pa.Array:
