@@ -1,56 +1,91 @@
-"""A deployment directory with a classifier on 30 numeric features, for the load generator.
+"""What every server of a comparison gets: one model, its rows, and for trimtab a deployment directory.
 
-python benchmarks/serving/prepare.py DIRECTORY [hgb|forest|logistic]
+    python benchmarks/serving/prepare.py DIRECTORY [hgb|forest]
+
+The classifier has 30 numeric features. Written are ``deployment/``, ``model.joblib`` (for the peers), ``rows.json``
+(rows that no model was trained on, sent in turn) and ``scores.json`` (the positive class's probability of each, by
+scikit-learn itself: every server's answers are compared with these before it is timed).
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
+import contextlib
+import json
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import joblib
 import msgspec
 import numpy as np
 import pandas as pd
 from sklearn.datasets import make_classification
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
 
-from trimtab.training.compile import build_package
+from trimtab.training import compile as compiling
 
 FEATURES = 30
+TRAINED, SENT = 5000, 256
 ESTIMATORS: dict[str, Any] = {
     "hgb": lambda: HistGradientBoostingClassifier(max_iter=100, random_state=0),
     "forest": lambda: RandomForestClassifier(100, max_depth=10, random_state=0, n_jobs=1),
-    "logistic": lambda: LogisticRegression(max_iter=1000),
 }
 
 
-def prepare(directory: Path, kind: str = "hgb", version: int = 1) -> None:
-    """Train, compile and route to the version."""
-    X, y = make_classification(5000, FEATURES, n_informative=15, random_state=0)
-    features = pd.DataFrame(X, columns=[f"f{i}" for i in range(FEATURES)])
-    estimator = ESTIMATORS[kind]().fit(features, y.astype(bool))
-    result = build_package(
-        directory / "versions" / str(version),
-        estimator=estimator,
-        task="classification",
-        model="bench",
-        target="y",
-        time=None,
-        entity=None,
-        features=features.iloc[:1000],
-        classes=[False, True],
-        positive=True,
-        baseline=b"none",
-        requirements="",
-    )
-    routes = {"generation": 1, "salt": "s", "split": [{"version": version, "weight": 100}]}
-    (directory / "routes.json").write_bytes(msgspec.json.encode(routes))
-    body = {"inputs": [{"name": "x", "shape": [1, FEATURES], "datatype": "FP64", "data": np.round(X[0], 6).tolist()}]}
-    (directory / "row.json").write_bytes(msgspec.json.encode(body))
-    print(result.runtime, result.reason)
+def prepare(directory: Path, kind: str = "hgb", versions: int = 1, native: bool = False) -> Path:
+    """Train, compile and route to version 1; the directory. Further versions are trained on other rows.
+
+    Args:
+        native: the model is served by scikit-learn, as where it cannot be compiled.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    X, y = make_classification(TRAINED + SENT, FEATURES, n_informative=15, random_state=0)
+    X = np.round(X, 6)
+    rows, features = X[TRAINED:], pd.DataFrame(X[:TRAINED], columns=[f"f{i}" for i in range(FEATURES)])
+    scores = []
+    for version in range(1, versions + 1):
+        some = np.random.default_rng(version).permutation(TRAINED)[: TRAINED if version == 1 else TRAINED // 2]
+        estimator = ESTIMATORS[kind]().fit(features.to_numpy()[some], y[:TRAINED][some].astype(bool))
+        if version == 1:
+            joblib.dump(estimator, directory / "model.joblib")
+        scores.append(estimator.predict_proba(rows)[:, 1].tolist())
+        named = ESTIMATORS[kind]().fit(features.iloc[some], y[:TRAINED][some].astype(bool))
+        package(directory / "deployment" / "versions" / str(version), named, features.iloc[:1000], native)
+    route(directory / "deployment", 1, 1)
+    (directory / "rows.json").write_text(json.dumps(rows.tolist()))
+    (directory / "scores.json").write_text(json.dumps(scores[0]))
+    (directory / "scores-by-version.json").write_text(json.dumps(scores))
+    return directory
+
+
+def package(at: Path, estimator: Any, features: pd.DataFrame, native: bool) -> None:
+    """The estimator as training would package it."""
+    with contextlib.ExitStack() as stack:
+        if native:
+            stack.enter_context(mock.patch.object(compiling, "compiled_forms", return_value=iter(())))
+        result = compiling.build_package(
+            at, estimator=estimator, task="classification", model="bench", target="y", time=None, entity=None,
+            features=features, classes=[False, True], positive=True, baseline=b"none", requirements="",
+        )  # fmt: skip
+    print(f"{at.name}: {result.runtime}, {result.reason}")
+
+
+def route(deployment: Path, generation: int, version: int) -> None:
+    """All traffic to the version, as the control plane does it: aside, then renamed."""
+    routes = {"generation": generation, "salt": "s", "split": [{"version": version, "weight": 100}]}
+    aside = deployment / ".routes.json.tmp"
+    aside.write_bytes(msgspec.json.encode(routes))
+    aside.rename(deployment / "routes.json")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("kind", choices=sorted(ESTIMATORS), nargs="?", default="hgb")
+    given = parser.parse_args()
+    prepare(given.directory, given.kind)
 
 
 if __name__ == "__main__":
-    prepare(Path(sys.argv[1]), *sys.argv[2:3])
+    main()
