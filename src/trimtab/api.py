@@ -101,6 +101,8 @@ def diagnose(
     model: Any = None,
     alpha: float = 0.01,
     blocks: int = 40,
+    label_time: str | None = None,
+    label_delay_s: float | None = None,
 ) -> Assessment:
     """What is wrong with ``current``, since when, and what to do: see ``trimtab.core.diagnosis.assess``.
 
@@ -113,17 +115,27 @@ def diagnose(
         model: anything with ``predict_proba(frame)`` (or ``predict`` for a number) that takes a pandas frame of the
         features; its losses on
             the newest fifth of the reference are taken as out of sample. None: a gradient boosting is fitted on the
-            oldest four fifths.
+            oldest four fifths. A path: see ``trimtab.offline.load_model``.
         alpha: see ``AssessSettings``.
         blocks: number of equally long blocks that ``current`` is cut into; the reference is cut to the same length.
+        label_time: column of when the label became known. Labels that became known after the newest row of
+            ``current`` are taken as unknown, and rows younger than nine tenths of the reference's delays are not
+            judged: some outcomes become known sooner than others, so early labels are biased.
+        label_delay_s: rows younger than this (in event time) are not judged by their labels.
 
     Raises:
         DataError: a column that is not there, times that are missing, a reference without labels of two classes.
     """
-    from trimtab.core.diagnosis import AssessSettings, assess
-    from trimtab.offline import OfflineModel, blocks_of
+    from trimtab.offline import Delay, diagnose_tables
 
-    fitted = OfflineModel.fit(reference, target, time, tuple(ignore), model)
-    baseline, block_s = fitted.baseline(current, blocks)
-    settings = AssessSettings(alpha=alpha, block_s=block_s, horizon_blocks=blocks)
-    return assess(baseline, blocks_of(fitted, baseline, current, block_s), settings)
+    return diagnose_tables(
+        reference,
+        current,
+        target,
+        time,
+        ignore=tuple(ignore),
+        model=model,
+        alpha=alpha,
+        blocks=blocks,
+        delay=Delay(label_time, label_delay_s),
+    )

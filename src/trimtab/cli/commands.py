@@ -33,6 +33,12 @@ COMMANDS = (
     Command("history", "See", "The decisions, newest last.", "trimtab.cli.history:history"),
     Command("why", "See", "The story of a decision: its causes, evidence and figures.", "trimtab.cli.why:why"),
     Command("versions", "See", "The registered versions and what their gates said.", "trimtab.cli.versions:versions"),
+    Command(
+        "diagnose",
+        "See",
+        "What is wrong with these rows, since when, and what to do.",
+        "trimtab.cli.diagnose:diagnose",
+    ),
     Command("settings", "See", "Every setting of trimtab.yaml with its reason.", "trimtab.cli.settings:settings"),
     Command("deploy", "Act", "Roll a registered version out.", "trimtab.cli.act:deploy"),
     Command("rollback", "Act", "Return to an earlier version at once.", "trimtab.cli.act:rollback"),

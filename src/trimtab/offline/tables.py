@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trimtab.core.diagnosis import Block
 from trimtab.core.domain.errors import DataError
@@ -21,6 +22,31 @@ CLASSES_MAX = 20
 """Distinct values of a number up to which a target is a class."""
 
 
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """When labels become known."""
+
+    column: str | None = None
+    """Column of the time at which the label became known."""
+    delay_s: float | None = None
+    """Rows younger than this are not judged."""
+
+    def old_enough(self, label_times: Numbers | None, times: Numbers, usual_s: float) -> NDArray[np.bool_]:
+        """(n,) rows whose label was known at the newest event time, of cohorts that are old enough."""
+        now = float(times.max(initial=-np.inf))
+        known = np.ones(len(times), dtype=np.bool_)
+        if label_times is not None:
+            known &= ~(label_times > now)
+        return known & (times <= now - (usual_s if self.delay_s is None else self.delay_s))
+
+    def usual_s(self, label_times: Numbers | None, times: Numbers) -> float:
+        """Nine tenths of the reference's labels came within this; 0 where nothing is known of it."""
+        if label_times is None:
+            return 0.0
+        delays = (label_times - times)[np.isfinite(label_times)]
+        return float(np.quantile(delays, 0.9)) if delays.size else 0.0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class OfflineModel:
     """The reference in order of time, and a model that did not see its newest fifth."""
@@ -33,9 +59,13 @@ class OfflineModel:
     fitted: Any
     target: str
     time: str
+    delay: Delay = Delay()
+    usual_delay_s: float = 0.0
 
     @classmethod
-    def fit(cls, reference: Any, target: str, time: str, ignore: tuple[str, ...], model: Any) -> OfflineModel:
+    def fit(
+        cls, reference: Any, target: str, time: str, ignore: tuple[str, ...], model: Any, delay: Delay
+    ) -> OfflineModel:
         """Raises DataError for missing columns, missing times, or a target of a single value."""
         columns = dict(read(reference))
         times = _numbers(columns, time)
@@ -44,15 +74,13 @@ class OfflineModel:
         label = _pop(columns, target)
         classes = _classes(label, target)
         labels = encode(label, classes)
-        features = {name: column for name, column in columns.items() if name not in (*ignore, time)}
+        taken = (*ignore, time, delay.column)
+        usual = delay.usual_s(_numbers(columns, delay.column, gaps=True) if delay.column else None, times[order])
+        features = {name: column for name, column in columns.items() if name not in taken}
         if not features:
             raise DataError("no feature is left besides target, time and ignored columns")
-        offline = cls(features, times[order], labels, classes, model, target, time)
-        return (
-            offline
-            if model is not None
-            else cls(features, times[order], labels, classes, offline.trained(), target, time)
-        )
+        offline = cls(features, times[order], labels, classes, model, target, time, delay, usual)
+        return offline if model is not None else replace(offline, fitted=offline.trained())
 
     @property
     def cut(self) -> int:
@@ -89,7 +117,25 @@ class OfflineModel:
         frame = self.frame(columns)
         with _calm(len(frame)):
             found = self.fitted.predict_proba(frame) if self.classes else self.fitted.predict(frame)
-        return np.asarray(found, dtype=np.float64)
+        scores = np.asarray(found, dtype=np.float64)
+        return scores[:, self._order(scores.shape[1])] if self.classes else scores
+
+    def _order(self, scored: int) -> list[int]:
+        """Where the model's scores of our classes stand."""
+        own = getattr(self.fitted, "classes_", None)
+        if own is None or not len(own) or self._is_ours(own):
+            names = list(self.classes)
+        else:
+            names = [each if isinstance(each, str) else f"{float(each):g}" for each in own]
+        if scored != len(names) or set(names) != set(self.classes):
+            raise DataError(
+                f"the model scores the classes {', '.join(names)}, the target has {', '.join(self.classes)}"
+            )
+        return [names.index(name) for name in self.classes]
+
+    def _is_ours(self, own: Any) -> bool:
+        """A model of ours was trained on the indices of the classes."""
+        return not isinstance(own[0], str) and [float(each) for each in own] == [*range(len(self.classes))]
 
     def baseline(self, current: Any, blocks: int) -> tuple[Baseline, float]:
         """The baseline in blocks as long as ``current``'s, and their length in seconds."""
@@ -112,6 +158,9 @@ def blocks_of(model: OfflineModel, baseline: Baseline, current: Any, block_s: fl
             raise DataError(missing_text(name, list(columns)))
     known = model.target in columns
     labels = encode(_pop(columns, model.target), model.classes) if known else np.full(rows_of(columns), np.nan)
+    column = model.delay.column
+    label_times = _numbers(columns, column, gaps=True) if column else None
+    labels = np.where(model.delay.old_enough(label_times, times, model.usual_delay_s), labels, np.nan)
     order = np.argsort(times, kind="stable")
     times, labels = times[order], labels[order]
     features = take_rows({name: columns[name] for name in model.features}, order)
@@ -174,12 +223,28 @@ def _pop(columns: dict[str, Column], name: str) -> Column:
     return columns.pop(name)
 
 
-def _numbers(columns: dict[str, Column], name: str) -> Numbers:
+def _numbers(columns: dict[str, Column], name: str, *, gaps: bool = False) -> Numbers:
+    """A column of times; text is read as dates."""
     if name not in columns:
         raise DataError(missing_text(name, list(columns)))
     column = columns[name]
     if isinstance(column, Categorical):
-        raise DataError(f"column '{name}' must hold times, found text such as {column.levels[:1]}")
-    if not np.isfinite(column).all():
+        column = _dates(name, column)
+    if not gaps and not np.isfinite(column).all():
         raise DataError(f"column '{name}': {int((~np.isfinite(column)).sum())} of {len(column)} times are missing")
     return column
+
+
+def _dates(name: str, column: Categorical) -> Numbers:
+    """CSV files hold dates in many forms; without a zone they are UTC."""
+    import pandas as pd
+
+    try:
+        parsed = pd.to_datetime(pd.Series(list(column.levels), dtype=object), utc=True, format="mixed")
+    except (ValueError, TypeError) as error:
+        example = column.levels[:1]
+        raise DataError(f"column '{name}' must hold times, found text such as {example}") from error
+    seconds = (parsed - pd.Timestamp(0, tz="UTC")).dt.total_seconds().to_numpy(dtype=np.float64)
+    table = np.append(seconds, np.nan)
+    found: Numbers = table[column.codes]
+    return found

@@ -1,0 +1,7 @@
+"""The diagnosis of two tables outside of a project."""
+
+from trimtab.offline.diagnose import diagnose_tables
+from trimtab.offline.models import load_model
+from trimtab.offline.tables import Delay, OfflineModel, blocks_of
+
+__all__ = ["Delay", "OfflineModel", "blocks_of", "diagnose_tables", "load_model"]
