@@ -57,9 +57,9 @@ class Running:
 
     contender: Contender
     bodies: Path
-    server: Server | None = None
-    port: int = 0
-    starts: list[float] = field(default_factory=list)
+    server: Server
+    port: int
+    start_s: float
     found: dict[int, list[Figures]] = field(default_factory=dict)
 
 
@@ -68,47 +68,34 @@ def measure(plan: Plan, kind: str) -> dict[str, Any]:
     work = prepare(plan.work / kind, kind)
     rows = json.loads((work / "rows.json").read_text())
     scores = json.loads((work / "scores.json").read_text())
-    running = []
-    for name in plan.names:
-        contender = CONTENDERS[name]
-        bodies = write_bodies(work / f"{name}.bodies", contender.bodies(rows))
-        running.append(Running(contender, bodies))
+    running: list[Running] = []
     try:
-        for each in running:
-            begin(plan, work, each)
-            check(each, scores)
-            rest(each)
+        for name in plan.names:
+            contender = CONTENDERS[name]
+            bodies = write_bodies(work / f"{name}.bodies", contender.bodies(rows))
+            running.append(begin(plan, work, contender, bodies))
+            check(running[-1], scores)
+            running[-1].server.sleep()
         for number in range(plan.rounds):
             for each in running:
-                one_round(plan, work, each, number)
+                one_round(plan, each, number)
     finally:
         for each in running:
-            if each.server is not None:
-                each.server.stop()
+            each.server.stop()
     return {each.contender.name: summary(each) for each in running}
 
 
-def begin(plan: Plan, work: Path, each: Running) -> None:
-    """Awake and ready."""
-    if each.server is not None:
-        each.server.wake()
-        return
-    each.port = free_port()
-    contender = each.contender
-    each.server = contender.start(work, plan.cache, each.port, plan.server_core)
-    first = each.bodies.read_bytes().split(b"\n", 1)[0]
-    seconds, _ = each.server.ready(each.port, contender.path, first, JSON)
-    each.starts.append(seconds)
-
-
-def rest(each: Running) -> None:
-    """Asleep, or gone where it does not bear that."""
-    assert each.server is not None
-    if each.contender.sleeps:
-        each.server.sleep()
-    else:
-        each.server.stop()
-        each.server = None
+def begin(plan: Plan, work: Path, contender: Contender, bodies: Path) -> Running:
+    """A started server that has answered once."""
+    port = free_port()
+    server = contender.start(work, plan.cache, port, plan.server_core)
+    first = bodies.read_bytes().split(b"\n", 1)[0]
+    try:
+        seconds, _ = server.ready(port, contender.path, first, JSON)
+    except SystemExit:
+        server.stop()
+        raise
+    return Running(contender, bodies, server, port, seconds)
 
 
 def check(each: Running, scores: Sequence[float]) -> None:
@@ -125,14 +112,14 @@ def check(each: Running, scores: Sequence[float]) -> None:
             raise SystemExit(f"{contender.name} answered {status} {answer[:300]!r}; the model's score is {want}")
 
 
-def one_round(plan: Plan, work: Path, each: Running, number: int) -> None:
-    """Every number of connections once, warmed up."""
-    begin(plan, work, each)
-    assert each.server is not None
+def one_round(plan: Plan, each: Running, number: int) -> None:
+    """Every number of connections once, the first time warmed up."""
+    each.server.wake()
     contender = each.contender
     for connections in plan.connections:
-        load(each.port, contender.path, each.bodies, JSON, connections, WARM_S, plan.load_core)
-        settle()
+        if number == 0:
+            load(each.port, contender.path, each.bodies, JSON, connections, WARM_S, plan.load_core)
+            settle()
         pids = each.server.pids()
         before = cpu_s(pids)
         found = load(each.port, contender.path, each.bodies, JSON, connections, plan.seconds, plan.load_core)
@@ -148,12 +135,12 @@ def one_round(plan: Plan, work: Path, each: Running, number: int) -> None:
             flush=True,
         )
         settle()
-    rest(each)
+    each.server.sleep()
 
 
 def summary(each: Running) -> dict[str, Any]:
     """Medians, and every round's rate."""
-    out: dict[str, Any] = {"start_s": statistics.median(each.starts)}
+    out: dict[str, Any] = {"start_s": each.start_s}
     for connections, found in each.found.items():
         medians = {key: statistics.median(one[key] for one in found) for key in found[0]}
         out[str(connections)] = {**medians, "rates": [one["rate"] for one in found]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -31,16 +32,16 @@ class Contender:
     command: Callable[[Path, Path, int], list[str]]
     """(work directory with the model, cache of environments, port) to a command."""
     environment: Callable[[Path, int], dict[str, str]] = lambda _work, _port: {}
-    sleeps: bool = True
-    """Whether it survives being stopped while others are measured; if not it is started for each round."""
 
     def bodies(self, rows: Sequence[Row]) -> list[bytes]:
         return [json.dumps(self.body(row)).encode() for row in rows]
 
     def start(self, work: Path, cache: Path, port: int, core: int) -> Server:
         command = self.command(work, cache, port)
-        output = work / f"{self.name}.log"
-        return Server(command, core, output, work, self.environment(work, port))
+        more = self.environment(work, port)
+        if self.name in REQUIREMENTS:  # some start their own programs by name
+            more["PATH"] = f"{python_of(self.name, cache).parent}{os.pathsep}{os.environ['PATH']}"
+        return Server(command, core, work / f"{self.name}.log", work, more)
 
     def version(self, cache: Path) -> str | None:
         return version_of(self.name, cache) if self.name in REQUIREMENTS else None
@@ -150,7 +151,7 @@ CONTENDERS: dict[str, Contender] = {
         ),
         Contender(
             "ray", "/predict", _named, _score, _script("ray", "ray_app.py"),
-            lambda _work, _port: {"RAY_USAGE_STATS_ENABLED": "0"}, sleeps=False,
+            lambda _work, _port: {"RAY_USAGE_STATS_ENABLED": "0"},
         ),
     )
 }  # fmt: skip

@@ -44,7 +44,7 @@ class Server:
         until = time.monotonic() + wait_s
         while time.monotonic() < until:
             if self.process.poll() is not None:
-                raise SystemExit(f"the server ended with {self.process.returncode}; its output: {self.output}")
+                raise SystemExit(f"the server ended with {self.process.returncode}:\n{self.said()}")
             try:
                 status, answer = post(port, path, body, media)
             except (OSError, http.client.HTTPException):
@@ -53,7 +53,11 @@ class Server:
             if status == 200:
                 return time.perf_counter() - self.started, answer
             time.sleep(0.02)
-        raise SystemExit(f"the server gave no answer within {wait_s:g} s; its output: {self.output}")
+        raise SystemExit(f"the server gave no answer within {wait_s:g} s:\n{self.said()}")
+
+    def said(self) -> str:
+        """The end of its output."""
+        return self.output.read_text(errors="replace")[-3000:]
 
     def pids(self) -> list[int]:
         """Of all living processes that carry the mark."""
