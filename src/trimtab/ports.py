@@ -208,6 +208,8 @@ class ServerReport:
     loaded: tuple[int, ...] = ()
     refused: tuple[tuple[int, str], ...] = ()
     """(version, why it could not be loaded)"""
+    unrecorded: str = ""
+    """Why its records do not reach the disk, where they do not."""
 
 
 class Target(Protocol):

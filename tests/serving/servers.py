@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,12 @@ def write_routes(deployment: Path, generation: int, split: dict[int, int], **mor
 
 @contextlib.contextmanager
 def start(
-    directory: Path, versions: dict[int, Path], split: dict[int, int] | None = None, *more: str, **routes: Any
+    directory: Path,
+    versions: dict[int, Path],
+    split: dict[int, int] | None = None,
+    *more: str,
+    program: Sequence[str] = ("-m", "trimtab.serving"),
+    **routes: Any,
 ) -> Iterator[Server]:
     """Serve these packages; the first gets all traffic unless ``split`` says otherwise."""
     deployment, logs = directory / "deployment", directory / "logs"
@@ -104,7 +109,7 @@ def start(
         shutil.copytree(package, deployment / "versions" / str(version))
     if versions:
         write_routes(deployment, 1, split or {next(iter(versions)): 100}, **routes)
-    command = [sys.executable, "-m", "trimtab.serving", "--deployment", str(deployment), "--logs", str(logs)]
+    command = [sys.executable, *program, "--deployment", str(deployment), "--logs", str(logs)]
     process = subprocess.Popen(
         [*command, "--port", "0", *more],
         stdout=subprocess.PIPE,

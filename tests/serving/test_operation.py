@@ -249,7 +249,7 @@ def test_what_never_reached_the_disk_is_counted(packages: Path, tmp_path: Path) 
         server.logs.write_text("a file")
         assert server.post(INFER, row())[0] == 200
         assert server.stop() == 0
-        assert "1 rows of the log are lost" in (tmp_path / "stderr.txt").read_text()
+        assert "1 rows of the log were not written at the end" in (tmp_path / "stderr.txt").read_text()
 
 
 def test_servers_can_be_found(packages: Path, tmp_path: Path) -> None:

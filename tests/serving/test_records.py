@@ -180,7 +180,7 @@ def test_a_full_queue_drops_and_counts(tmp_path: Path) -> None:
     at = slot()
     for i in range(25):
         writer.add(record(at, str(i), None))
-    assert writer.dropped == 15
+    assert writer.health.dropped == 15
     writer.start()
     writer.close()
     assert writer.written == 10

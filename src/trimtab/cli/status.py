@@ -91,6 +91,9 @@ def _serving(report: StatusReport, now: float) -> Iterator[Row]:
         yield "servers", _text(f"{len(ready)} of {len(report.servers)} ready{lag} ({urls})", style)
         for version, why in sorted({refusal for server in report.servers for refusal in server.refused}):
             yield "", _text(f"version {version} refused: {why}", "bold red")
+        for server in report.servers:
+            if server.unrecorded:
+                yield "records", _text(f"{server.url} does not record: {server.unrecorded}", "bold red")
     elif report.champion is not None:
         yield "servers", _text("none answers: trimtab up", "bold red")
     ahead = max((server.generation or 0 for server in ready), default=0)

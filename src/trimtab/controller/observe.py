@@ -100,6 +100,7 @@ class Observer:
             generation=min((s.generation for s in servers if s.generation is not None), default=None),
             loaded=loaded_by_all(servers),
             refused=refused_by_any(servers),
+            unrecorded={server.url: server.unrecorded for server in servers if server.unrecorded},
         )
 
     def _begin_again(self, status: Status) -> None:

@@ -10,22 +10,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from trimtab.serving.columns import booleans, microseconds
+from trimtab.serving.log_files import HOUR_S, LABELS, PREDICTIONS, LogFiles
+from trimtab.serving.log_health import LogHealth
 from trimtab.serving.records import (
-    LABEL_REPEATED,
-    PREDICTION_REPEATED,
     BlockRecord,
     LabelRecord,
     RowRecord,
@@ -36,7 +33,6 @@ from trimtab.serving.records import (
 
 PART = 1024
 """Rows turned into a batch at a time: short enough that the event loop hardly waits for the interpreter lock."""
-HOUR_S = 3600
 
 _log = logging.getLogger("trimtab.serving")
 
@@ -49,8 +45,7 @@ class LogWriter:
     """One writer per worker. ``add*`` is called by the event loop, everything below by the thread."""
 
     def __init__(self, directory: Path, worker: str, flush_s: float, limit_rows: int) -> None:
-        self._directory = directory
-        self._worker = worker
+        self._files = LogFiles(directory, worker)
         self._flush_s = flush_s
         self._limit = limit_rows
         self._rows: deque[RowRecord] = deque()
@@ -59,19 +54,12 @@ class LogWriter:
         self._waiters: deque[Waiter] = deque()
         self._pending: dict[FileKey, list[pa.RecordBatch]] = {}
         self._pending_rows = 0
-        self._sequence = 0
         self._wake = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._work, name="log-writer", daemon=True)
-        self.dropped = 0
-        """Rows refused because the queue was full."""
-        self.lost = 0
-        """Rows that could not be turned into a batch, or were still unwritten at the end."""
+        self.health = LogHealth(flush_s)
         self.written = 0
         self.files = 0
-        self.write_errors = 0
-        self.last_error: str | None = None
-        """Why the newest attempt to write failed; None once one succeeded."""
 
     # --- called by the event loop -------------------------------------------------------------------------------------
 
@@ -84,21 +72,37 @@ class LogWriter:
         blocks = sum(len(block.ids) for block in list(self._blocks))
         return len(self._rows) + blocks + sum(map(len, list(self._labels))) + self._pending_rows
 
+    @property
+    def alarm(self) -> str | None:
+        """What people have to be told of the log, in words; None where all is well."""
+        return self.health.alarm(self.waiting, time.monotonic())
+
     def add(self, row: RowRecord) -> None:
         """Queue the record of one row."""
         rows = self._rows
         queued = len(rows)
         if queued + self._pending_rows >= self._limit:
-            self.dropped += 1
+            self.health.drop(1, time.monotonic())
             return
         rows.append(row)
         if queued >= PART and not self._wake.is_set():
             self._wake.set()
 
+    def add_rows(self, rows: Sequence[RowRecord]) -> None:
+        """Queue the records of rows that were answered together."""
+        queue = self._rows
+        room = self._limit - len(queue) - self._pending_rows
+        if room < len(rows):
+            self.health.drop(len(rows) - max(room, 0), time.monotonic())
+            rows = rows[: max(room, 0)]
+        queue.extend(rows)
+        if len(queue) >= PART and not self._wake.is_set():
+            self._wake.set()
+
     def add_block(self, block: BlockRecord) -> None:
         """Queue the rows of a batch, all or none."""
         if self.waiting + len(block.ids) > self._limit:
-            self.dropped += len(block.ids)
+            self.health.drop(len(block.ids), time.monotonic())
             return
         self._blocks.append(block)
         self._wake.set()
@@ -106,13 +110,13 @@ class LogWriter:
     def add_labels(self, labels: list[LabelRecord]) -> bool:
         """Queue labels, all or none; False when there is no room."""
         if self.waiting + len(labels) > self._limit:
-            self.dropped += len(labels)
+            self.health.drop(len(labels), time.monotonic())
             return False
         self._labels.append(labels)
         return True
 
     def settled(self) -> asyncio.Future[None]:
-        """Done when everything queued so far was written (or could not be: see ``last_error``)."""
+        """Done when everything queued so far was written (or could not be: see ``health``)."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         self._waiters.append((loop, future))
@@ -134,12 +138,14 @@ class LogWriter:
             self._wake.clear()
             stopping, waiters = self._stopping, self._take_waiters()
             flushing = stopping or bool(waiters) or time.monotonic() >= due
+            self.health.begin(time.monotonic())
             try:
                 self._convert()
                 if flushing:
                     self._flush()
             except Exception as error:  # noqa: BLE001  the thread must outlive any defect, or all later rows are lost
                 self._failed(error)
+            self.health.end(time.monotonic())
             if flushing:
                 due = time.monotonic() + self._flush_s
             for loop, future in waiters:
@@ -150,10 +156,9 @@ class LogWriter:
                 return
 
     def _failed(self, error: Exception) -> None:
-        self.write_errors += 1
-        if self.last_error is None:
-            _log.error("the log cannot be written, %d rows are kept for now: %s", self._pending_rows, error)
-        self.last_error = str(error) or type(error).__name__
+        why = str(error) or type(error).__name__
+        if self.health.failed(why, time.monotonic()):
+            _log.error("the log cannot be written, %d rows are kept for now: %s", self._pending_rows, why)
 
     def _take_waiters(self) -> list[Waiter]:
         return [self._waiters.popleft() for _ in range(len(self._waiters))]
@@ -162,15 +167,15 @@ class LogWriter:
         for rows in self._parts():
             with self._counted(len(rows)):
                 for slot, batch in row_batches(rows):
-                    self._hold("predictions", slot.layout.key, batch)
+                    self._hold(PREDICTIONS, slot.layout.key, batch)
         for _ in range(len(self._blocks)):
             block = self._blocks.popleft()
             with self._counted(len(block.ids)):
-                self._hold("predictions", block.slot.layout.key, block_batch(block))
+                self._hold(PREDICTIONS, block.slot.layout.key, block_batch(block))
         for _ in range(len(self._labels)):
             labels = self._labels.popleft()
             with self._counted(len(labels)):
-                self._hold("labels", isinstance(labels[0].label, str), label_batch(labels))
+                self._hold(LABELS, isinstance(labels[0].label, str), label_batch(labels))
 
     def _parts(self) -> Iterator[list[RowRecord]]:
         rows = self._rows
@@ -183,8 +188,7 @@ class LogWriter:
         try:
             yield
         except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
-            self.lost += rows
-            self.last_error = f"{rows} rows could not be recorded: {error}"
+            self.health.lose(rows, f"{rows} rows could not be recorded: {error}", time.monotonic())
             _log.exception("%d rows could not be recorded", rows)
 
     def _hold(self, folder: str, layout: Any, batch: pa.RecordBatch) -> None:
@@ -203,8 +207,9 @@ class LogWriter:
     def _flush(self) -> None:
         for key in list(self._pending):
             table = pa.Table.from_batches(self._pending[key])
+            folder, hour, _ = key
             try:
-                self._write(key, table)
+                self._files.write(folder, hour, table)
             except (OSError, pa.ArrowException) as error:
                 self._failed(error)
                 return
@@ -212,50 +217,15 @@ class LogWriter:
             self._pending_rows -= len(table)
             self.written += len(table)
             self.files += 1
-            self.last_error = None
-
-    def _write(self, key: FileKey, table: pa.Table) -> None:
-        folder, hour, _ = key
-        at = datetime.fromtimestamp(hour * HOUR_S, UTC)
-        directory = self._directory / folder / f"date={at:%Y-%m-%d}" / f"hour={at:%H}"
-        directory.mkdir(parents=True, exist_ok=True)
-        self._sequence += 1
-        final = directory / f"{self._worker}-{self._sequence:08d}.parquet"
-        aside = directory / f".{final.name}.tmp"
-        repeated = PREDICTION_REPEATED if folder == "predictions" else LABEL_REPEATED
-        try:
-            with aside.open("wb") as file:
-                pq.write_table(
-                    table,
-                    file,
-                    compression="lz4",
-                    use_dictionary=repeated,
-                    write_statistics=["time"],
-                    store_schema=False,
-                )
-                file.flush()
-                os.fsync(file.fileno())
-            aside.rename(final)
-            _sync_directory(directory)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                aside.unlink()
-            raise
+            self.health.wrote()
 
     def _finish(self) -> None:
         if self._pending_rows:
-            self.lost += self._pending_rows
-            _log.error("%d rows of the log are lost: %s", self._pending_rows, self.last_error)
+            why = f"{self._pending_rows} rows of the log were not written at the end: {self.health.last_error}"
+            self.health.lose(self._pending_rows, why, time.monotonic())
+            _log.error("%s", why)
 
 
 def _resolve(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -30,6 +30,10 @@ class _Refused(msgspec.Struct, frozen=True):
     reason: str
 
 
+class _Log(msgspec.Struct, frozen=True):
+    alarm: str | None = None
+
+
 class _Status(msgspec.Struct, frozen=True):
     """What ``GET <url>/trimtab/status`` answers; other fields are not ours to judge."""
 
@@ -38,6 +42,7 @@ class _Status(msgspec.Struct, frozen=True):
     generation: int | None = None
     loaded: tuple[int, ...] = ()
     refused: tuple[_Refused, ...] = ()
+    log: _Log | None = None
 
 
 def ask_servers(folder: Path, timeout_s: float) -> list[ServerReport]:
@@ -129,4 +134,5 @@ def _ask(url: str, timeout_s: float) -> tuple[int | None, ServerReport]:
         generation=status.generation,
         loaded=status.loaded,
         refused=tuple((refused.version, refused.reason) for refused in status.refused),
+        unrecorded=(status.log.alarm or "") if status.log is not None else "",
     )

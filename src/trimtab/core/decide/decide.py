@@ -17,6 +17,7 @@ from trimtab.core.decide.fold import fold
 from trimtab.core.decide.incidents import track_incidents
 from trimtab.core.decide.moves import Move
 from trimtab.core.decide.policy import Policy
+from trimtab.core.decide.records import watch_records
 from trimtab.core.decide.responses import record_jobs, respond, retrain_on_schedule
 from trimtab.core.decide.rollouts import deploy_waiting, judge_rollout, judge_watch
 from trimtab.core.decide.snapshot import Snapshot
@@ -28,6 +29,7 @@ RULES: tuple[Rule, ...] = (
     record_jobs,
     judge_rollout,
     judge_watch,
+    watch_records,
     track_incidents,
     respond,
     retrain_on_schedule,

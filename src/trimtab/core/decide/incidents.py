@@ -70,7 +70,9 @@ def _same_trouble(status: Status, diagnosis: Diagnosis) -> bool:
         return any(i.kind is Kind.LABEL_FAULT for i in status.open_incidents)
     harmless = diagnosis.kind is Kind.HARMLESS_SHIFT
     return any(
-        i.kind not in FAULTS and i.champion == status.champion and (i.kind is Kind.HARMLESS_SHIFT) == harmless
+        i.kind not in (*FAULTS, Kind.SERVING_FAULT)
+        and i.champion == status.champion
+        and (i.kind is Kind.HARMLESS_SHIFT) == harmless
         for i in status.open_incidents
     )
 

@@ -44,5 +44,7 @@ class Snapshot:
     """Versions that every server that answered has loaded."""
     refused: dict[int, str] = field(default_factory=dict)
     """Versions that a server could not load, and why."""
+    unrecorded: dict[str, str] = field(default_factory=dict)
+    """Servers whose records do not reach the disk, and why."""
     proofs: dict[int, Proof] = field(default_factory=dict)
     """Preflights of versions that a decision of this tick would give traffic back to."""

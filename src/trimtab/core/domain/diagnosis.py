@@ -30,6 +30,7 @@ class Remedy(StrEnum):
     WATCH = "watch"
     FIX_DATA = "fix-data"
     FIX_LABELS = "fix-labels"
+    FIX_SERVER = "fix-server"
     RECALIBRATE = "recalibrate"
     RETRAIN = "retrain"
     ROLLBACK = "rollback"
