@@ -1,4 +1,4 @@
-"""Micro-batches of models whose call is slow, through a real event loop."""
+"""Single rows of one turn, through a real event loop."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -13,21 +14,20 @@ from trimtab.core.domain.errors import ExternalError
 from trimtab.core.domain.routes import Routes, Share
 from trimtab.serving.deployment import Deployment, assemble
 from trimtab.serving.gather import Gatherer
-from trimtab.serving.http import RequestError
+from trimtab.serving.http import Answer, RequestError, Response, error_response
 from trimtab.serving.ids import IdSource
 from trimtab.serving.inputs import Inputs
 from trimtab.serving.log import LogWriter
 from trimtab.serving.metrics import Metrics
 from trimtab.serving.package import InputSpec, RuntimeSpec, Signature
-from trimtab.serving.runtimes.base import Outputs, Row
+from trimtab.serving.runtimes.base import Outputs, Row, columns_of_rows
 from trimtab.serving.scoring import Scorer
 from trimtab.serving.shadow import ShadowQueue
 
 
 class Doubling:
-    """Doubles its input, cannot stand 13, and counts its calls."""
+    """Doubles its input, cannot stand 13, answers 7 with no number, dies of 99, and counts its calls."""
 
-    batching = True
     digest = ""
     signature = Signature(
         model="m",
@@ -44,65 +44,113 @@ class Doubling:
         self.calls.append(len(columns["f"]))
         if (columns["f"] == 13).any():
             raise ExternalError("thirteen")
-        return Outputs(np.asarray(columns["f"]) * 2, None)
+        if (columns["f"] == 99).any():
+            raise ZeroDivisionError
+        return Outputs(np.where(columns["f"] == 7, np.nan, np.asarray(columns["f"]) * 2), None)
 
     def predict_row(self, values: Any) -> Row:
-        self.calls.append(1)
-        if values[0] == 13:
-            raise ExternalError("thirteen")
-        return Row(values[0] * 2, None)
+        return Row(self.predict(columns_of_rows([values], self.signature.inputs)).prediction.tolist()[0], None)
+
+    def predict_rows(self, rows: Any) -> Outputs:
+        return self.predict(columns_of_rows(rows, self.signature.inputs))
 
 
-def parts(tmp_path: Path, model: Doubling) -> tuple[Gatherer, Deployment, LogWriter]:
-    metrics = Metrics()
-    log = LogWriter(tmp_path, "w", 10.0, 1000)
-    scorer = Scorer(log, metrics, ShadowQueue(log, metrics, 10), IdSource("t"), lambda: 1370088000.0)
-    deployment = assemble(Routes(1, "s", (Share(1, 100),)), {1: model}, metrics.arm)
-    return Gatherer(scorer), deployment, log
+class Parts:
+    """A gatherer with what it needs around it."""
+
+    def __init__(self, tmp_path: Path, sync: bool = False, turn_s: float = 10.0) -> None:
+        self.model = Doubling()
+        self.metrics = Metrics()
+        self.log = LogWriter(tmp_path, "w", 10.0, 1000)
+        shadow = ShadowQueue(self.log, self.metrics, 10)
+        self.scorer = Scorer(self.log, self.metrics, shadow, IdSource("t"), lambda: 1370088000.0)
+        self.deployment: Deployment = assemble(Routes(1, "s", (Share(1, 100),)), {1: self.model}, self.metrics.arm)
+        self.counted: list[tuple[int, int]] = []
+        self.gatherer = Gatherer(
+            self.scorer,
+            turn_s,
+            self.log.settled if sync else None,
+            lambda status, count: self.counted.append((status, count)),
+            _failure,
+        )
+
+    async def answer(self, *values: float) -> list[Any]:
+        """What each of the rows, which arrive in one turn, is answered: its prediction, or a response."""
+        loop = asyncio.get_running_loop()
+        futures = []
+        for value in values:
+            future: asyncio.Future[Answer] = loop.create_future()
+            job = self.scorer.prepare(self.deployment, None, Inputs(1, {"f": [value], "s": ["x"]}), None, 0.0)
+            self.gatherer.add(job).deliver = future.set_result
+            futures.append(future)
+        answers = await asyncio.gather(*futures)
+        return [msgspec.json.decode(a)["outputs"][0]["data"][0] if isinstance(a, bytes) else a for a in answers]
 
 
-def row(value: float) -> Inputs:
-    return Inputs(1, {"f": [value], "s": ["x"]})
+def _failure(error: Exception) -> Response:
+    if isinstance(error, RequestError):
+        return error_response(error.status, str(error), error.headers)
+    return error_response(500, repr(error))
 
 
 def test_rows_of_one_turn_are_scored_in_one_call(tmp_path: Path) -> None:
-    """Twenty clients are ready at once; each gets its own answer, the model is called once."""
-    model = Doubling()
+    """Twelve clients are ready at once; each gets its own answer, the model is called once."""
+    parts = Parts(tmp_path)
 
     async def play() -> list[Any]:
-        gatherer, deployment, log = parts(tmp_path, model)
-        log.start()
-        answers = await asyncio.gather(*(gatherer.add(deployment, None, row(i), 0.0) for i in range(12)))
-        log.close()
-        assert log.written == 12
-        return [prediction for _, _, prediction, _ in answers]
+        parts.log.start()
+        answers = await parts.answer(*(i for i in range(12) if i != 7))
+        parts.log.close()
+        return answers
 
-    assert asyncio.run(play()) == [2.0 * i for i in range(12)]
-    assert model.calls == [12]
+    assert asyncio.run(play()) == [2.0 * i for i in range(12) if i != 7]
+    assert parts.model.calls == [11]
+    assert parts.counted == [(200, 11)]
+    assert parts.log.written == 11
 
 
 def test_one_bad_row_does_not_fail_its_neighbours(tmp_path: Path) -> None:
-    """A row that the model cannot stand arrives together with good ones."""
-    model = Doubling()
+    """A row that the model cannot stand, and one it has no number for, arrive together with good ones."""
+    first, second, third, fourth = asyncio.run(Parts(tmp_path).answer(12, 13, 14, 7))
+    assert (first, third) == (24, 28)
+    assert (second.status, fourth.status) == (500, 500)
+    assert b"thirteen" in second.body
+    assert b"not a number" in fourth.body
+
+
+def test_a_defect_of_a_model_is_answered(tmp_path: Path) -> None:
+    """A foreign model raises what it should not: nobody waits for an answer for ever, and the next turn is served."""
+    parts = Parts(tmp_path)
 
     async def play() -> list[Any]:
-        gatherer, deployment, _ = parts(tmp_path, model)
-        futures = [gatherer.add(deployment, None, row(i), 0.0) for i in (12, 13, 14)]
-        return await asyncio.gather(*futures, return_exceptions=True)
+        return [*await parts.answer(99, 1), *await parts.answer(1)]
 
-    first, second, third = asyncio.run(play())
-    assert (first[2], third[2]) == (24, 28)
-    assert isinstance(second, RequestError)
-    assert second.status == 500
-    assert "thirteen" in str(second)
+    one, other, later = asyncio.run(play())
+    assert (one.status, other.status, later) == (500, 500, 2.0)
+
+
+def test_what_would_wait_too_long_is_refused(tmp_path: Path) -> None:
+    """The machine stalls: rows whose turn would come too late are told to come back."""
+    (answer,) = asyncio.run(Parts(tmp_path, turn_s=-1.0).answer(1))
+    assert (answer.status, answer.headers) == (503, ((b"Retry-After", b"1"),))
+
+
+def test_an_answer_waits_for_its_record(tmp_path: Path) -> None:
+    """``durability: sync``: what was answered is on disk."""
+    parts = Parts(tmp_path, sync=True)
+
+    async def play() -> int:
+        parts.log.start()
+        assert await parts.answer(1, 2) == [2.0, 4.0]
+        written = parts.log.written
+        parts.log.close()
+        return written
+
+    assert asyncio.run(play()) == 2
 
 
 def test_a_row_that_does_not_fit_is_refused_before_it_waits(tmp_path: Path) -> None:
     """Bad input never reaches the batch."""
-
-    async def play() -> None:
-        gatherer, deployment, _ = parts(tmp_path, Doubling())
-        with pytest.raises(RequestError, match="takes float64"):
-            await gatherer.add(deployment, None, Inputs(1, {"f": ["x"], "s": ["x"]}), 0.0)
-
-    asyncio.run(play())
+    parts = Parts(tmp_path)
+    with pytest.raises(RequestError, match="takes float64"):
+        parts.scorer.prepare(parts.deployment, None, Inputs(1, {"f": ["x"], "s": ["x"]}), None, 0.0)

@@ -43,12 +43,14 @@ class NoModel:
     def __init__(self, signature: Signature) -> None:
         self.signature = signature
         self.digest = ""
-        self.batching = False
 
     def predict(self, _columns: Any) -> Any:
         raise AssertionError
 
     def predict_row(self, _values: Any) -> Any:
+        raise AssertionError
+
+    def predict_rows(self, _rows: Any) -> Any:
         raise AssertionError
 
 

@@ -10,10 +10,12 @@ from typing import Any
 
 from trimtab.serving import mlflow_scoring, oip, oip_binary, paths
 from trimtab.serving.deployment import Deployment, Slot
+from trimtab.serving.description import Description, page
 from trimtab.serving.gather import Gatherer
 from trimtab.serving.http import (
     TEXT,
     Answer,
+    Later,
     Request,
     RequestError,
     Response,
@@ -55,7 +57,13 @@ class App:
         self._sync = settings.durability == "sync"
         self._live = live
         self._scorer = scorer
-        self._gatherer = Gatherer(scorer)
+        self._gatherer = Gatherer(
+            scorer,
+            settings.limits.turn_s,
+            log.settled if settings.durability == "sync" else None,
+            lambda status, count: metrics.response("infer", status, count),
+            lambda error: self._failure("infer", error),
+        )
         self._log = log
         self._metrics = metrics
         self._status = status
@@ -63,9 +71,10 @@ class App:
         self._clock = clock
         self._memory = LabelMemory(settings.limits.label_ids)
         self._targets: dict[bytes, paths.Target] = {}
+        description = Description(settings.deployment, status.version, settings.limits.rows, {}, {})
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="batches")
         self._batches = 0
-        self._endpoints: dict[str, Callable[[Request, paths.Target], Answer | Awaitable[Answer]]] = {
+        self._endpoints: dict[str, Callable[[Request, paths.Target], Answer | Later | Awaitable[Answer]]] = {
             "index": self._server,
             "server": self._server,
             "live": lambda _request, _target: json_response({"live": True}),
@@ -80,9 +89,11 @@ class App:
             "labels": self._labels,
             "metrics": lambda _request, _target: Response(status.metrics(), media=b"text/plain; version=0.0.4"),
             "status": lambda _request, _target: json_response(status.report()),
+            "openapi": lambda _request, _target: description.openapi(self._deployment()),
+            "docs": lambda _request, _target: page(),
         }
 
-    def handle(self, request: Request) -> Answer | Awaitable[Answer]:
+    def handle(self, request: Request) -> Answer | Later | Awaitable[Answer]:
         """Answer a request. Never raises."""
         target = self._targets.get(request.url)
         if target is None:
@@ -96,7 +107,7 @@ class App:
         endpoint = target.endpoint
         try:
             allowed = paths.methods(endpoint)
-            answer: Answer | Awaitable[Answer]
+            answer: Answer | Later | Awaitable[Answer]
             if request.method not in allowed:
                 allow = b", ".join(allowed)
                 answer = error_response(405, f"{endpoint} takes {allow.decode()}", ((b"Allow", allow),))
@@ -106,6 +117,8 @@ class App:
                 answer = self._endpoints[endpoint](request, target)
         except Exception as error:  # noqa: BLE001  the edge: the client gets an answer, others go on
             answer = self._failure(endpoint, error)
+        if isinstance(answer, Later):  # counted when it is there
+            return answer
         if isinstance(answer, bytes):
             self._metrics.response(endpoint, 200)
         elif isinstance(answer, Response):
@@ -149,32 +162,25 @@ class App:
 
     # --- scoring ------------------------------------------------------------------------------------------------------
 
-    def _infer(self, request: Request, target: paths.Target) -> Answer | Awaitable[Answer]:
+    def _infer(self, request: Request, target: paths.Target) -> Answer | Later | Awaitable[Answer]:
         deployment, slot = self._find(target)
         media = request.headers.get(b"content-type")
         if media is not None and media != b"application/json" and request.media_type not in _OIP_MEDIA:
             raise RequestError(415, f"content type '{request.media_type}' is not application/json: {_CURL_HINT}")
         if len(request.body) > self._limits.inline_bytes:
             return self._threaded(lambda ids: self._infer_batch(deployment, slot, request, ids))
-        call = _decode_infer(request, deployment, self._limits.rows)
+        message = oip.decode_floats(request.body) if oip_binary.HEAD_LENGTH not in request.headers else None
+        if message is not None and (row := message.row()) is not None:
+            job = self._scorer.floats_job(deployment, slot, row, message.id, request.started)
+            if job is not None:
+                return self._gatherer.add(job)
+        call = _decode_infer(request, deployment, self._limits.rows, message)
         self._metrics.ignored_inputs += call.ignored
         if call.inputs.rows == 1 and call.outputs is None and not _wants_binary(call):
-            if deployment.batching:
-                return self._infer_gathered(deployment, slot, call, request.started)
-            by, identity, prediction, scores = self._scorer.row(deployment, slot, call.inputs, request.started)
-            body = oip.encode_row(deployment.name, by.version, call.id, identity, prediction, scores)
-            return self._recorded(body)
+            return self._gatherer.add(self._scorer.prepare(deployment, slot, call.inputs, call.id, request.started))
         scored, answer = self._answer_call(deployment, slot, call, request.started, self._batch_ids)
         self._scorer.commit(scored)
         return self._recorded(answer)
-
-    async def _infer_gathered(
-        self, deployment: Deployment, slot: Slot | None, call: oip.Call, started: float
-    ) -> Answer:
-        by, identity, prediction, scores = await self._gatherer.add(deployment, slot, call.inputs, started)
-        if self._sync:
-            await self._log.settled()
-        return oip.encode_row(deployment.name, by.version, call.id, identity, prediction, scores)
 
     def _infer_batch(
         self, deployment: Deployment, slot: Slot | None, request: Request, ids: IdSource
@@ -186,10 +192,10 @@ class App:
         self, deployment: Deployment, slot: Slot | None, call: oip.Call, started: float, ids: IdSource
     ) -> tuple[Scored, Answer]:
         names = oip.wanted(call.outputs, deployment.champion.signature)
+        binary = oip_binary.binary_outputs(call, names)
         scored = self._scorer.batch(deployment, slot, call.inputs, started, ids)
         if not scored.predictions:  # a version failed: commit says so
             return scored, b""
-        binary = oip_binary.binary_outputs(call, names)
         if binary:
             return scored, oip_binary.encode(scored, call.id, names, binary)
         return scored, oip.encode(scored, call.id, names)
@@ -299,16 +305,18 @@ class App:
         return json_response({"name": deployment.name, "ready": True})
 
 
-def _decode_infer(request: Request, deployment: Deployment, rows_max: int) -> oip.Call:
+def _decode_infer(
+    request: Request, deployment: Deployment, rows_max: int, message: oip.FloatInfer | None = None
+) -> oip.Call:
     signature = deployment.champion.signature
     head_length = request.headers.get(oip_binary.HEAD_LENGTH)
     if head_length is not None:
         return oip_binary.decode(request.body, head_length, signature, rows_max, deployment.known)
-    return oip.decode(request.body, signature, rows_max, deployment.known)
+    return oip.decode(request.body, signature, rows_max, deployment.known, message)
 
 
 def _wants_binary(call: oip.Call) -> bool:
-    return call.parameters is not None and bool(call.parameters.get("binary_data_output"))
+    return call.parameters is not None and call.parameters.get("binary_data_output", False) is not False
 
 
 _OIP_MEDIA = ("application/json", "application/octet-stream")

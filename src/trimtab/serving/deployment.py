@@ -46,8 +46,6 @@ class Deployment:
     shadow: tuple[Slot, ...]
     only: Slot | None
     """The version that answers everybody, where there is just one."""
-    batching: bool
-    """Whether a version gains from scoring concurrent rows together."""
     classes: tuple[ClassValue, ...] | None
     """Of the champion, then what other versions know beyond it; None for regression."""
 
@@ -154,7 +152,6 @@ def assemble(routes: Routes, models: dict[int, Model], counters: Callable[[str, 
         champion=champion,
         shadow=tuple(slots[version] for version in dict.fromkeys(routes.shadow)),
         only=None if router.only is None else slots[router.only],
-        batching=any(model.batching for model in models.values()),
         classes=tuple(classes) if champion.signature.classes is not None else None,
         known=frozenset().union(*(_names(slot.signature) for slot in slots.values())),
     )

@@ -1,101 +1,132 @@
-"""Micro-batches: single rows that arrive in one turn of the event loop are scored in one call.
+"""Single rows that arrive in one turn of the event loop are scored in one call when it ends.
 
-Only for models whose call costs far more than a row (``Model.batching``). Nothing ever waits for company: what is there
-when the turn ends goes, so a lone request is as quick as before.
+Nothing ever waits for company: what is there when the turn ends goes, so a lone request is as quick as without, and
+under load the price of a call (finding the model's memory cold, above all) is shared by all rows of the turn.
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 
 from trimtab.core.domain.errors import DataError, ExternalError
-from trimtab.serving.deployment import Deployment, Slot
-from trimtab.serving.inputs import Inputs
-from trimtab.serving.runtimes.base import Columns
-from trimtab.serving.runtimes.loading import output_row
-from trimtab.serving.scoring import RowJob, Scorer, is_nan
+from trimtab.serving.http import Answer, RequestError, Response, unavailable
+from trimtab.serving.oip import encode_row
+from trimtab.serving.runtimes.base import Outputs
+from trimtab.serving.scoring import RowJob, Scorer
 
 ROWS_MAX = 256
+"""Rows of one call."""
 
-RowAnswer = tuple[Slot, str, Any, "tuple[float, ...] | None"]
 
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    job: RowJob
-    future: asyncio.Future[RowAnswer]
+Answers = Sequence[tuple[RowJob, Answer]]
 
 
 class Gatherer:
-    """Rows waiting for the end of the turn, by version."""
+    """The rows of this turn.
 
-    def __init__(self, scorer: Scorer) -> None:
+    ``turn_s``: rows that would wait longer than this for those before them are refused with 503. ``settled``: where a
+    record has to be on disk before its answer goes out, a future of that. ``failure``: the answer to an error.
+    """
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        turn_s: float,
+        settled: Callable[[], asyncio.Future[None]] | None,
+        answered: Callable[[int, int], None],
+        failure: Callable[[Exception], Response],
+    ) -> None:
         self._scorer = scorer
-        self._waiting: dict[int, list[_Waiting]] = {}
-        """By identity of the slot: a swap within the turn must not mix versions."""
+        self._turn_s = turn_s
+        self._settled = settled
+        self._answered = answered
+        self._failure = failure
+        self._waiting: list[RowJob] = []
 
-    def add(
-        self, deployment: Deployment, fixed: Slot | None, inputs: Inputs, started: float
-    ) -> asyncio.Future[RowAnswer]:
-        """The row's answer, once the turn has ended.
-
-        Raises:
-            RequestError: the row does not fit the version's inputs.
-        """
-        loop = asyncio.get_running_loop()
-        job = self._scorer.prepare(deployment, fixed, inputs, started)
+    def add(self, job: RowJob) -> RowJob:
+        """The row is answered once the turn has ended."""
         if not self._waiting:
-            loop.call_soon(self._score_all)
-        future: asyncio.Future[RowAnswer] = loop.create_future()
-        self._waiting.setdefault(id(job.slot), []).append(_Waiting(job, future))
-        return future
+            asyncio.get_running_loop().call_soon(self._score_all)
+        self._waiting.append(job)
+        return job
 
     def _score_all(self) -> None:
-        groups, self._waiting = self._waiting, {}
-        for group in groups.values():
+        waiting, self._waiting = self._waiting, []
+        until = time.perf_counter() + self._turn_s
+        for group in _by_slot(waiting):
             for first in range(0, len(group), ROWS_MAX):
-                self._score(group[first : first + ROWS_MAX])
+                part = group[first : first + ROWS_MAX]
+                if time.perf_counter() > until:
+                    answers = self._failures(part, unavailable("the server is overloaded"))
+                else:
+                    answers = self._answers(part)
+                if self._settled is None:
+                    _deliver(answers)
+                else:
+                    self._settled().add_done_callback(partial(_deliver, answers))
 
-    def _score(self, group: list[_Waiting]) -> None:
-        if len(group) > 1:
-            slot = group[0].job.slot
-            try:
-                outputs = slot.model.predict(_columns(slot, [one.job.values for one in group]))
-            except (ExternalError, DataError):
-                outputs = None  # one bad row fails them all: each gets its own call below, and its own error
-            if outputs is not None:
-                for index, one in enumerate(group):
-                    prediction, scores = output_row(outputs, index)
-                    if is_nan(prediction, scores):
-                        self._score([one])
-                        continue
-                    self._scorer.finish(one.job, prediction, scores)
-                    _resolve(one, (slot, one.job.prediction_id, prediction, scores))
-                return
-        for one in group:
-            try:
-                _resolve(one, self._scorer.score_job(one.job))
-            except Exception as error:  # noqa: BLE001  whatever it is belongs to the request that awaits this future
-                if not one.future.cancelled():
-                    one.future.set_exception(error)
+    def _answers(self, jobs: list[RowJob]) -> Answers:
+        """Score and record rows of one version."""
+        try:
+            if len(jobs) > 1:
+                try:
+                    outputs = jobs[0].slot.model.predict_rows([job.values for job in jobs])
+                except (ExternalError, DataError):
+                    outputs = None  # one bad row fails them all: each gets its own call below, and its own error
+                if outputs is not None and not has_nan(outputs):
+                    scores = None if outputs.scores is None else outputs.scores.tolist()
+                    return self._finish(jobs, outputs.prediction.tolist(), scores)
+            return [answer for job in jobs for answer in self._alone(job)]
+        except Exception as error:  # noqa: BLE001  the edge: each client gets an answer, and others go on
+            return self._failures(jobs, error)
+
+    def _alone(self, job: RowJob) -> Answers:
+        try:
+            prediction, scores = self._scorer.score(job)
+        except RequestError as error:
+            return self._failures([job], error)
+        return self._finish([job], [prediction], None if scores is None else [scores])
+
+    def _finish(self, jobs: list[RowJob], predictions: list[Any], scores: Sequence[Sequence[float]] | None) -> Answers:
+        slot = jobs[0].slot
+        self._scorer.finish(slot, jobs, predictions, scores)
+        self._answered(200, len(jobs))
+        model, version = slot.signature.model, slot.version
+        return [
+            (job, encode_row(model, version, job.request_id, job.prediction_id, prediction, row))
+            for job, prediction, row in zip(jobs, predictions, scores or repeat(None), strict=False)
+        ]
+
+    def _failures(self, jobs: list[RowJob], error: Exception) -> Answers:
+        answer = self._failure(error)
+        self._answered(answer.status, len(jobs))
+        return [(job, answer) for job in jobs]
 
 
-def _columns(slot: Slot, rows: list[Any]) -> Columns:
-    columns = {}
-    for spec, values in zip(slot.signature.inputs, zip(*rows, strict=True), strict=True):
-        if spec.type == "string":
-            column = np.empty(len(values), dtype=object)
-            column[:] = values
-            columns[spec.name] = column
-        else:
-            columns[spec.name] = np.array(values, dtype=np.float64)
-    return columns
+def has_nan(outputs: Outputs) -> bool:
+    """Whether a row's answer is not a number: no answer, whatever its caller makes of it."""
+    numbers = outputs.prediction if outputs.scores is None else outputs.scores
+    return numbers.dtype.kind == "f" and bool(np.isnan(numbers).any())
 
 
-def _resolve(waiting: _Waiting, answer: RowAnswer) -> None:
-    if not waiting.future.cancelled():
-        waiting.future.set_result(answer)
+def _by_slot(waiting: list[RowJob]) -> list[list[RowJob]]:
+    """By identity of the slot: a swap within the turn must not mix versions."""
+    slot = waiting[0].slot
+    if all(one.slot is slot for one in waiting):
+        return [waiting]
+    groups: dict[int, list[RowJob]] = {}
+    for one in waiting:
+        groups.setdefault(id(one.slot), []).append(one)
+    return list(groups.values())
+
+
+def _deliver(answers: Answers, _settled: asyncio.Future[None] | None = None) -> None:
+    for job, answer in answers:
+        job.deliver(answer)

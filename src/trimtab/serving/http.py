@@ -106,7 +106,19 @@ class Response:
 Answer = bytes | Response
 """Plain bytes are JSON with status 200."""
 
-Handler = Callable[[Request], "Answer | Awaitable[Answer]"]
+
+class Later:
+    """An answer that comes when this turn of the event loop has ended: whoever holds the request sets ``deliver``.
+
+    A future would do the same at several times the price, once per request.
+    """
+
+    __slots__ = ("deliver",)
+
+    deliver: Callable[[Answer], None]
+
+
+Handler = Callable[[Request], "Answer | Later | Awaitable[Answer]"]
 """Never raises: what goes wrong is an answer too."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 KEPT_VERSIONS = 50
@@ -30,6 +30,18 @@ class ArmCounters:
         self.rows += rows
         self.seconds += seconds
         self.buckets[bisect_left(BUCKETS_S, seconds)] += 1
+
+    def answered_rows(self, seconds: Sequence[float]) -> None:
+        """Requests of a row each, that were answered together."""
+        self.successes += len(seconds)
+        self.rows += len(seconds)
+        self.seconds += sum(seconds)
+        buckets, slowest = self.buckets, bisect_left(BUCKETS_S, max(seconds))
+        if slowest == bisect_left(BUCKETS_S, min(seconds)):
+            buckets[slowest] += len(seconds)
+            return
+        for took in seconds:
+            buckets[bisect_left(BUCKETS_S, took)] += 1
 
     def failed(self, rows: int = 1) -> None:
         self.failures += 1
@@ -70,8 +82,8 @@ class Metrics:
             counters = self.arms[key] = ArmCounters()
         return counters
 
-    def response(self, endpoint: str, status: int) -> None:
-        self.responses[endpoint, status] = self.responses.get((endpoint, status), 0) + 1
+    def response(self, endpoint: str, status: int, count: int = 1) -> None:
+        self.responses[endpoint, status] = self.responses.get((endpoint, status), 0) + count
 
 
 def render_metrics(metrics: Metrics, gauges: dict[str, tuple[str, str, float]]) -> bytes:

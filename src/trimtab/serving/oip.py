@@ -60,7 +60,7 @@ class Infer(msgspec.Struct):
     outputs: list[RequestedOutput] | None = None
 
 
-class _FloatTensor(msgspec.Struct):
+class FloatTensor(msgspec.Struct):
     name: str
     shape: list[int]
     datatype: str
@@ -68,16 +68,30 @@ class _FloatTensor(msgspec.Struct):
     parameters: dict[str, Any] | None = None
 
 
-class _FloatInfer(msgspec.Struct):
+class FloatInfer(msgspec.Struct):
     """The shape of nearly all requests: one flat tensor of numbers. Types are checked while decoding."""
 
-    inputs: tuple[_FloatTensor]
+    inputs: tuple[FloatTensor]
     id: str | None = None
     parameters: dict[str, Any] | None = None
     outputs: list[RequestedOutput] | None = None
 
+    def row(self) -> list[float | None] | None:
+        """The numbers, where they are a single row of several and nothing stands beside them."""
+        tensor = self.inputs[0]
+        data = tensor.data
+        if (
+            self.parameters is None
+            and self.outputs is None
+            and tensor.shape == [1, len(data)]
+            and tensor.datatype in FLOATS
+            and len(data) > 1
+        ):
+            return data
+        return None
 
-_float_decoder = msgspec.json.Decoder(_FloatInfer)
+
+_float_decoder = msgspec.json.Decoder(FloatInfer)
 _decoder = msgspec.json.Decoder(Infer)
 
 
@@ -93,26 +107,30 @@ class Call:
     """Inputs that are no columns of the model."""
 
 
-def decode(body: bytes, signature: Signature, rows_max: int, known: frozenset[str] = frozenset()) -> Call:
-    """The body of an infer request.
+def decode_floats(body: bytes) -> FloatInfer | None:
+    """The message, if it holds one flat tensor of numbers, as nearly all do; None: ``decode`` it."""
+    try:
+        return _float_decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def decode(
+    body: bytes,
+    signature: Signature,
+    rows_max: int,
+    known: frozenset[str] = frozenset(),
+    message: FloatInfer | None = None,
+) -> Call:
+    """The body of an infer request; ``message``: what ``decode_floats`` made of it.
 
     ``known``: names of columns that are kept beside those of the signature.
 
     Raises:
         RequestError: it is not JSON, not of the protocol, or a tensor does not fit; the field is named.
     """
-    try:
-        quick = _float_decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _decode(body, signature, rows_max, known)
-    tensor = quick.inputs[0]
-    shape, width = tensor.shape, len(signature.inputs)
-    if tensor.datatype not in FLOATS or shape != [1, width] or len(tensor.data) != width or width == 1:
-        return _decode(body, signature, rows_max, known)
-    inputs = Inputs(1, matrix=tensor.data, width=width, floats=True)
-    if quick.parameters:
-        attach(inputs, quick.parameters, signature)
-    return Call(inputs, quick.id, quick.outputs, quick.parameters)
+    found = parse_message(body) if message is None else message
+    return tensors_call(found, [tensor_values(tensor) for tensor in found.inputs], signature, rows_max, known)
 
 
 def parse_json(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
@@ -134,20 +152,20 @@ def parse_message(body: bytes) -> Infer:
     return message
 
 
-def _decode(body: bytes, signature: Signature, rows_max: int, known: frozenset[str]) -> Call:
-    message = parse_message(body)
-    return tensors_call(message, [tensor_values(tensor) for tensor in message.inputs], signature, rows_max, known)
-
-
 def tensors_call(
-    message: Infer, values: list[Any], signature: Signature, rows_max: int, others: frozenset[str] = frozenset()
+    message: Infer | FloatInfer,
+    values: list[Any],
+    signature: Signature,
+    rows_max: int,
+    others: frozenset[str] = frozenset(),
 ) -> Call:
     """A call from a decoded message and the flat values of its tensors, wherever they stood."""
     if not message.inputs:
         raise RequestError(400, "inputs is empty; send one tensor of all features or one input per column")
     known = {*signature.names, signature.entity, signature.time, *others}
     inputs, ignored = Inputs(0), 0
-    for tensor, flat in zip(message.inputs, values, strict=True):
+    tensors: Sequence[Tensor | FloatTensor] = message.inputs
+    for tensor, flat in zip(tensors, values, strict=True):
         where = f"input '{tensor.name}'"
         rows = tensor.shape[0] if tensor.shape else 1
         if tensor.name in known:
@@ -188,7 +206,7 @@ def _same_rows(inputs: Inputs, rows: int, where: str, rows_max: int) -> None:
     inputs.rows = rows
 
 
-def tensor_values(tensor: Tensor) -> list[Any]:
+def tensor_values(tensor: Tensor | FloatTensor) -> list[Any]:
     """The flat values of a tensor that stands in the JSON, checked against its shape and datatype."""
     where = f"input '{tensor.name}'"
     check_tensor(tensor.shape, tensor.datatype, where)
@@ -229,9 +247,12 @@ def _check_values(flat: list[Any], datatype: str, where: str) -> None:
     elif datatype == "BOOL":
         allowed = {bool, int}
     else:
-        allowed = {int, float} if datatype in FLOATS else {int}
-    if kinds - allowed:
-        index = next(i for i, value in enumerate(flat) if value is not None and type(value) not in allowed)
+        allowed = {int, float}
+    if kinds - allowed or (datatype in INTS and float in kinds):
+        index = next((i for i, value in enumerate(flat) if not _fits(value, datatype, allowed)), None)
+    else:
+        index = None
+    if index is not None:
         raise RequestError(400, f"{where} is {datatype}, found {describe(flat[index])} at {index}")
     if datatype in INTS and kinds:
         low, high = INTS[datatype]
@@ -239,6 +260,13 @@ def _check_values(flat: list[Any], datatype: str, where: str) -> None:
         if min(known) < low or max(known) > high:
             found = min(known) if min(known) < low else max(known)
             raise RequestError(400, f"{where}: {found} does not fit {datatype}")
+
+
+def _fits(value: Any, datatype: str, allowed: set[type]) -> bool:
+    """Whether JSON's value may stand in a tensor; 3.0 is a whole number, as in JSON Schema."""
+    if value is None:
+        return True
+    return type(value) in allowed and (datatype not in INTS or type(value) is int or value.is_integer())
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------

@@ -35,12 +35,14 @@ PREDICTION_REPEATED = ["version", "arm", "shadow", "generation", "error", "y.pre
 class Layout:
     """The log's columns for a signature."""
 
-    __slots__ = ("_pack", "all_floats", "inputs", "is_classification", "key", "schema", "scores", "texts")
+    __slots__ = ("_pack", "all_floats", "floats", "inputs", "is_classification", "key", "schema", "scores", "texts")
 
     def __init__(self, signature: Signature) -> None:
         self.inputs: tuple[InputSpec, ...] = signature.inputs
         self.is_classification = signature.classes is not None
         self.all_floats = all(spec.type == "float64" for spec in signature.inputs)
+        self.floats = len(self.inputs) if self.all_floats else -1
+        """How many numbers make a row; -1 where it takes other things too."""
         self._pack = struct.Struct(f"{len(signature.inputs)}d").pack
         self.texts = {value: class_text(value) for value in signature.classes or ()}
         """Class to its text in the log."""

@@ -5,19 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from itertools import repeat
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from trimtab.core.domain.errors import DataError, ExternalError
 from trimtab.serving.deployment import Deployment, Slot
-from trimtab.serving.http import RequestError
+from trimtab.serving.http import Later, RequestError
 from trimtab.serving.ids import IdSource
 from trimtab.serving.inputs import Inputs, columns_of, row_of, unusual
 from trimtab.serving.log import LogWriter
 from trimtab.serving.metrics import Metrics
 from trimtab.serving.records import BlockRecord, RowRecord
+from trimtab.serving.runtimes.base import Row
 from trimtab.serving.shadow import ShadowJob, ShadowQueue
 
 NAN = "the model's answer is not a number"
@@ -29,18 +31,52 @@ class ModelFailedError(RequestError):
     """The model raised on these rows: ours to answer for (500), unless the rows themselves are out of bounds (400)."""
 
 
-class RowJob(NamedTuple):
-    """A single row on its way: the version was chosen, the values have its types."""
+class RowJob(Later):
+    """A single row on its way to its answer: the version was chosen, the values have its types."""
 
-    deployment: Deployment
-    slot: Slot
-    inputs: Inputs
-    started: float
-    arrived: float
-    prediction_id: str
-    entity: str | None
-    event_time: float
-    values: Sequence[Any]
+    __slots__ = (
+        "arrived",
+        "deployment",
+        "entity",
+        "event_time",
+        "inputs",
+        "prediction_id",
+        "request_id",
+        "slot",
+        "started",
+        "values",
+    )
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        slot: Slot,
+        inputs: Inputs | None,
+        values: Sequence[Any],
+        request_id: str | None,
+        started: float,
+        arrived: float,
+        prediction_id: str,
+        entity: str | None,
+        event_time: float,
+    ) -> None:
+        self.deployment = deployment
+        self.slot = slot
+        self.inputs = inputs
+        """None where all there is to the request are numbers, which stand in ``values``."""
+        self.values = values
+        self.request_id = request_id
+        self.started = started
+        self.arrived = arrived
+        self.prediction_id = prediction_id
+        self.entity = entity
+        self.event_time = event_time
+
+    def all_inputs(self) -> Inputs:
+        """The request's inputs, for versions other than the one that answers."""
+        if self.inputs is not None:
+            return self.inputs
+        return Inputs(1, matrix=self.values, width=len(self.values), floats=True)
 
 
 @dataclass(slots=True)
@@ -94,17 +130,23 @@ class Scorer:
         self._ids = ids
         self._clock = clock
 
-    def row(
-        self, deployment: Deployment, fixed: Slot | None, inputs: Inputs, started: float
-    ) -> tuple[Slot, str, Any, tuple[float, ...] | None]:
-        """Score and record a request of a single row: version, prediction id, prediction, scores.
+    def floats_job(
+        self, deployment: Deployment, fixed: Slot | None, values: list[float | None], request_id: str | None, at: float
+    ) -> RowJob | None:
+        """A job for a row of numbers with nothing beside them, which came at ``at`` (``perf_counter``).
 
-        Raises:
-            RequestError: the row does not fit the version's inputs, or the model failed on it.
+        None where the version takes something else: ``prepare`` says what.
         """
-        return self.score_job(self.prepare(deployment, fixed, inputs, started))
+        now = self._clock()
+        prediction_id = self._ids.next(now)
+        slot = fixed or deployment.only or deployment.slots[deployment.router.choose(prediction_id)]
+        if slot.layout.floats != len(values):
+            return None
+        return RowJob(deployment, slot, None, values, request_id, at, now, prediction_id, None, now)
 
-    def prepare(self, deployment: Deployment, fixed: Slot | None, inputs: Inputs, started: float) -> RowJob:
+    def prepare(
+        self, deployment: Deployment, fixed: Slot | None, inputs: Inputs, request_id: str | None, started: float
+    ) -> RowJob:
         """Choose the version of a single row and bring its values into the version's types.
 
         Raises:
@@ -116,60 +158,45 @@ class Scorer:
         event_time = now if inputs.event_times is None or inputs.event_times[0] is None else inputs.event_times[0]
         slot = fixed or deployment.only or deployment.slots[deployment.router.choose(entity or prediction_id)]
         values = row_of(inputs, slot.signature, slot.layout.all_floats)
-        return RowJob(deployment, slot, inputs, started, now, prediction_id, entity, event_time, values)
+        return RowJob(deployment, slot, inputs, values, request_id, started, now, prediction_id, entity, event_time)
 
-    def score_job(self, job: RowJob) -> tuple[Slot, str, Any, tuple[float, ...] | None]:
-        """Score and record a prepared row.
+    def score(self, job: RowJob) -> Row:
+        """Score a prepared row by itself; a failure is recorded.
 
         Raises:
             RequestError: the model failed on it.
         """
         try:
-            prediction, scores = job.slot.model.predict_row(job.values)
+            row = job.slot.model.predict_row(job.values)
         except (ExternalError, DataError) as error:
             raise self._failed_row(job, str(error)) from error
-        if is_nan(prediction, scores):
+        if is_nan(row.prediction, row.scores):
             raise self._failed_row(job, NAN)
-        self.finish(job, prediction, scores)
-        return job.slot, job.prediction_id, prediction, scores
+        return row
 
     def _failed_row(self, job: RowJob, reason: str) -> RequestError:
-        self._log.add(self._record(job, reason, _ms(job.started), None, None))
+        self._log.add(_record(job, reason, _ms(job.started), None, None))
         job.slot.counters.failed()
-        return _blame(job.slot, columns_of(job.inputs, job.slot.signature), reason)
+        return _blame(job.slot, columns_of(job.all_inputs(), job.slot.signature), reason)
 
-    def finish(self, job: RowJob, prediction: Any, scores: tuple[float, ...] | None) -> None:
-        """Record a scored row and queue it for the shadow."""
-        seconds = time.perf_counter() - job.started
-        self._log.add(self._record(job, None, seconds * 1000.0, prediction, scores))
-        job.slot.counters.answered(seconds)
-        if job.deployment.shadow:
-            shadow = ShadowJob(
-                job.deployment,
-                job.inputs,
-                [job.prediction_id],
-                job.arrived,
-                [job.event_time],
-                [job.entity],
-                [job.slot.version],
-            )
-            self._shadow.add(shadow)
-
-    def _record(self, job: RowJob, error: str | None, latency_ms: float, prediction: Any, scores: Any) -> RowRecord:
-        return (
-            job.slot,
-            job.deployment.generation,
-            False,
-            error,
-            job.prediction_id,
-            job.arrived,
-            job.event_time,
-            job.entity,
-            latency_ms,
-            job.slot.layout.kept(job.values),
-            prediction,
-            scores,
+    def finish(
+        self, slot: Slot, jobs: Sequence[RowJob], predictions: Sequence[Any], scores: Sequence[Sequence[float]] | None
+    ) -> None:
+        """Record rows that a version scored and queue them for the shadow."""
+        now = time.perf_counter()
+        latencies = [now - job.started for job in jobs]
+        self._log.add_rows(
+            [
+                _record(job, None, seconds * 1000.0, prediction, row)
+                for job, seconds, prediction, row in zip(
+                    jobs, latencies, predictions, scores or repeat(None), strict=False
+                )
+            ]
         )
+        slot.counters.answered_rows(latencies)
+        for job in jobs:
+            if job.deployment.shadow:
+                self._shadow.add(_shadow_job(job))
 
     def batch(
         self, deployment: Deployment, fixed: Slot | None, inputs: Inputs, started: float, ids: IdSource
@@ -235,6 +262,36 @@ class Scorer:
                 scored.versions,
             )
             self._shadow.add(job)
+
+
+def _record(job: RowJob, error: str | None, latency_ms: float, prediction: Any, scores: Any) -> RowRecord:
+    slot = job.slot
+    return (
+        slot,
+        job.deployment.generation,
+        False,
+        error,
+        job.prediction_id,
+        job.arrived,
+        job.event_time,
+        job.entity,
+        latency_ms,
+        slot.layout.kept(job.values),
+        prediction,
+        scores,
+    )
+
+
+def _shadow_job(job: RowJob) -> ShadowJob:
+    return ShadowJob(
+        job.deployment,
+        job.all_inputs(),
+        [job.prediction_id],
+        job.arrived,
+        [job.event_time],
+        [job.entity],
+        [job.slot.version],
+    )
 
 
 def is_nan(prediction: Any, scores: Sequence[float] | None) -> bool:

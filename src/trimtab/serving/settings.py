@@ -8,6 +8,8 @@ from typing import Literal
 
 from trimtab.core.domain.errors import UserError
 
+LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -23,6 +25,8 @@ class Limits:
     """A larger body is decoded and scored in a thread, so that small requests do not wait behind it."""
     queued_batches: int = 16
     """Batches waiting for or in a thread; beyond them 503 with Retry-After at once."""
+    ahead: int = 32
+    """Requests that a connection may send ahead of their answers; with more waiting it is not read."""
     connections: int = 4096
     """Open connections of one worker; beyond them 503 and close."""
     turn_s: float = 0.5
@@ -56,6 +60,8 @@ class ServerSettings:
     """0 takes a free one; the ready line and ``<deployment>/servers/<pid>.json`` name it."""
     workers: int = 1
     """Processes that share the port."""
+    supervised: bool = False
+    """One worker too gets a supervisor, which holds the port and replaces it when it dies; several always do."""
     flush_s: float = 0.5
     """Records are on disk at most about this long after the answer: what a kill -9 can lose."""
     durability: Literal["batch", "sync"] = "batch"

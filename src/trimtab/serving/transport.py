@@ -1,7 +1,9 @@
 """HTTP/1.1 on a socket: bytes to requests, answers to bytes. Limits, time-outs and closing live here; meaning does not.
 
-One connection answers in order. Where an answer has to wait (a large batch in a thread, a record to reach the disk),
-the connection stops reading until it is there, so that a client cannot pile up work.
+One connection answers in order. Single rows of all connections that came in one turn of the event loop are scored
+together when it ends (``Later``): a client that sends many requests ahead gets one row a turn, as everybody does. Where
+an answer has to wait longer (a large batch in a thread), or more was sent ahead than ``Limits.ahead``, the connection
+stops reading, so that a client cannot pile up work.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Any, cast
 
 import httptools
 
-from trimtab.serving.http import Answer, Handler, Request, Response, error_response, render
+from trimtab.serving.http import Answer, Handler, Later, Request, Response, error_response, render
 from trimtab.serving.settings import Limits
 
 LINGER_S = 2.0
@@ -119,6 +121,7 @@ class Connection(asyncio.Protocol):
         "_refusal",
         "_server",
         "_transport",
+        "_waiting",
     )
 
     def __init__(self, server: HttpServer, loop: asyncio.AbstractEventLoop) -> None:
@@ -134,6 +137,9 @@ class Connection(asyncio.Protocol):
         self._complete = False
         self._queue: deque[Request] = deque()
         self._busy = False
+        """An answer is under way; those after it have to wait."""
+        self._waiting: Request | None = None
+        """The request whose answer comes when the turn ends."""
         self._idle_since = server.now
         self._reading_since: float | None = None
         self._paused_since: float | None = None
@@ -168,7 +174,10 @@ class Connection(asyncio.Protocol):
             self._check_head(len(data))
             if self._reading_since is None:
                 self._reading_since = self._loop.time()
-        if not self._busy and self._paused_since is None:
+        if self._busy:
+            if len(self._queue) > self._server.limits.ahead:
+                self._transport.pause_reading()
+        elif self._paused_since is None:
             self._answer_queue()
 
     def eof_received(self) -> bool:
@@ -278,15 +287,18 @@ class Connection(asyncio.Protocol):
             request = self._queue.popleft()
             if request.started - server.turn() > server.limits.turn_s:
                 server.shed += 1
-                answer: Answer | Awaitable[Answer] = error_response(
+                answer: Answer | Later | Awaitable[Answer] = error_response(
                     503, "the server is overloaded", ((b"Retry-After", b"1"),)
                 )
             else:
                 answer = server.handler(request)
-            if isinstance(answer, bytes | Response):
+            if isinstance(answer, Later):
+                self._busy, self._waiting = True, request
+                answer.deliver = self._deliver
+            elif isinstance(answer, bytes | Response):
                 out.append(self._bytes(request, answer))
             else:
-                self._wait_for(request, answer)
+                self._wait_for(request, cast(Awaitable[Answer], answer))
         if self._busy or (refusal := self._refusal) is None:
             pass
         elif self._closing_since is None:
@@ -306,19 +318,23 @@ class Connection(asyncio.Protocol):
         return render(answer, self._server.date, keep, request.method == b"HEAD")
 
     def _wait_for(self, request: Request, answer: Awaitable[Answer]) -> None:
-        self._busy = True
+        self._busy, self._waiting = True, request
         self._transport.pause_reading()
+        asyncio.ensure_future(answer).add_done_callback(lambda future: self._deliver(future.result()))
 
-        def done(future: asyncio.Future[Answer]) -> None:
-            self._busy = False
-            if self._transport.is_closing():
-                return
-            self._transport.write(self._bytes(request, future.result()))
-            if self._closing_since is None and self._paused_since is None:
-                self._transport.resume_reading()
+    def _deliver(self, answer: Answer) -> None:
+        """Send the answer that was waited for, and go on."""
+        request, transport = self._waiting, self._transport
+        self._busy, self._waiting = False, None
+        if request is None or transport.is_closing():
+            return
+        transport.write(self._bytes(request, answer))
+        if self._queue or self._refusal is not None or self._closing_since is not None:
             self._answer_queue()
-
-        asyncio.ensure_future(answer).add_done_callback(done)
+        else:
+            self._idle_since = self._server.now
+        if not self._busy and self._paused_since is None and self._closing_since is None and not transport.is_reading():
+            transport.resume_reading()
 
     def _check_head(self, received: int) -> None:
         if self._head_done:

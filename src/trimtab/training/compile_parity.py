@@ -177,7 +177,7 @@ def compare(model: Model, rows: Rows, reference: Answers, *, tolerance: float, r
     width = None if scores is None else scores.shape[1]
     found = answers(model.predict, rows, width)
     differences = _differences(found, reference, tolerance)
-    sample = _NATIVE_ROW_CHECKS if model.batching else _ROW_CHECKS
+    sample = _NATIVE_ROW_CHECKS if model.signature.runtime.name == "native" else _ROW_CHECKS
     differences = np.maximum(differences, _row_differences(model, rows, reference, tolerance, sample))
     known = reference.answered
     bad = differences[known] > tolerance

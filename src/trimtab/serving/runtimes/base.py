@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trimtab.core.domain.errors import ExternalError
-from trimtab.serving.package import ClassValue, Signature
+from trimtab.serving.package import ClassValue, InputSpec, Signature
 
 Columns = Mapping[str, npt.NDArray[np.generic]]
 """One array of equal length per input, any order. ``float64``, ``int64``, ``bool`` and ``datetime`` inputs are float64
@@ -47,11 +47,6 @@ class Model(Protocol):
         """sha256 of the package's manifest."""
         ...
 
-    @property
-    def batching(self) -> bool:
-        """Whether joining concurrent single rows into one ``predict`` pays (native models: yes; compiled: no)."""
-        ...
-
     def predict(self, columns: Columns) -> Outputs:
         """Score n rows in one call. Columns that are not inputs are ignored.
 
@@ -65,7 +60,17 @@ class Model(Protocol):
         """Score one row quickly: values in the order of ``signature.inputs``, already of the input's type.
 
         Raises:
+            DataError: a value is missing or unknown that the model refuses.
             ExternalError: the model itself failed on this row.
+        """
+        ...
+
+    def predict_rows(self, rows: Sequence[Sequence[Value]]) -> Outputs:
+        """Score rows as ``predict_row`` takes them in one call; one that fails fails them all.
+
+        Raises:
+            DataError: a value is missing or unknown that the model refuses.
+            ExternalError: the model itself failed on these rows.
         """
         ...
 
@@ -77,6 +82,20 @@ class MissingLibraryError(ExternalError):
         super().__init__(
             f"the model's runtime '{runtime}' needs {library}, which is not installed: pip install 'trimtab[{extra}]'"
         )
+
+
+def columns_of_rows(rows: Sequence[Sequence[Value]], inputs: Sequence[InputSpec]) -> Columns:
+    """Rows as ``predict_rows`` takes them, as the columns that ``predict`` takes."""
+    columns: dict[str, npt.NDArray[np.generic]] = {}
+    for spec, values in zip(inputs, zip(*rows, strict=True), strict=True):
+        column: npt.NDArray[np.generic]
+        if spec.type == "string":
+            column = np.empty(len(values), dtype=object)
+            column[:] = values
+        else:
+            column = np.array(values, dtype=np.float64)  # None becomes NaN
+        columns[spec.name] = column
+    return columns
 
 
 def class_array(classes: Sequence[ClassValue]) -> npt.NDArray[np.generic]:

@@ -78,7 +78,10 @@ class Encoder:
         self._spec = spec
         self._lookups = [_Lookup(block) if isinstance(block, Table) else None for block in spec.blocks]
         self._steps = list(_compile_steps(spec))
-        self._gather = self._row_plan(position, len(signature.inputs))
+        numbers = all(isinstance(block, Numbers) for block in spec.blocks)
+        self._in_order = numbers and tuple(named) == signature.names
+        """A row's values are the matrix's row."""
+        self._gather = self._row_plan(position)
         self._ones = np.ones(self.width)
 
     def matrix(self, columns: Columns) -> Matrix:
@@ -103,6 +106,10 @@ class Encoder:
         """(1, width) of one row in the signature's order. Raises as ``matrix`` does."""
         return self._finish(np.array((self._gather(values),), dtype=np.float64))
 
+    def rows(self, rows: Sequence[Sequence[Value]]) -> Matrix:
+        """(n, width) of rows in the signature's order. Raises as ``matrix`` does."""
+        return self._finish(np.array(rows if self._in_order else list(map(self._gather, rows)), dtype=np.float64))
+
     def _finish(self, out: Matrix) -> Matrix:
         for step in self._steps:
             step(out)
@@ -119,12 +126,12 @@ class Encoder:
         names = [name for block in self._spec.blocks for name in _column_names(block)]
         return f"'{names[column]}'"
 
-    def _row_plan(self, position: dict[str, int], inputs: int) -> Callable[[Sequence[Value]], Sequence[Any]]:
+    def _row_plan(self, position: dict[str, int]) -> Callable[[Sequence[Value]], Sequence[Any]]:
         """A function from the row's values to the numbers before the steps; as little work as the blocks allow."""
-        indices = [position[name] for block in self._spec.blocks for name in _inputs(block)]
+        if self._in_order:
+            return lambda values: values
         if all(isinstance(block, Numbers) for block in self._spec.blocks):
-            if indices == list(range(inputs)):
-                return lambda values: values
+            indices = [position[name] for block in self._spec.blocks for name in _inputs(block)]
             return lambda values: [values[index] for index in indices]
         plan: list[tuple[int, _Lookup | None]] = []
         for block, lookup in zip(self._spec.blocks, self._lookups, strict=True):

@@ -18,7 +18,16 @@ import numpy as np
 
 from trimtab.core.domain.errors import DataError, ExternalError, IntegrityError
 from trimtab.serving.package import InputSpec, Signature
-from trimtab.serving.runtimes.base import Columns, MissingLibraryError, Model, Outputs, Row, Value, class_array
+from trimtab.serving.runtimes.base import (
+    Columns,
+    MissingLibraryError,
+    Model,
+    Outputs,
+    Row,
+    Value,
+    class_array,
+    columns_of_rows,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,8 +92,6 @@ def _load_estimator(directory: Path, settings: NativeSettings) -> Any:
 class NativeModel:
     """``predict_proba`` or ``predict`` of the estimator on a DataFrame with the training dtypes."""
 
-    batching = True
-
     def __init__(self, signature: Signature, digest: str, estimator: Any, settings: NativeSettings) -> None:
         self.signature, self.digest = signature, digest
         self._estimator, self._settings = _one_job(estimator), settings
@@ -109,6 +116,9 @@ class NativeModel:
         prediction = outputs.prediction[0]
         scores = None if outputs.scores is None else tuple(outputs.scores[0].tolist())
         return Row(prediction.item() if isinstance(prediction, np.generic) else prediction, scores)
+
+    def predict_rows(self, rows: Sequence[Sequence[Value]]) -> Outputs:
+        return self.predict(columns_of_rows(rows, self.signature.inputs))
 
 
 def _one_job(estimator: Any) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 
 from trimtab.core.domain.errors import DataError, ExternalError, IntegrityError
 from trimtab.serving.package import InputSpec, Signature
-from trimtab.serving.runtimes.base import Columns, MissingLibraryError, Model, Outputs, Row, Value
+from trimtab.serving.runtimes.base import Columns, MissingLibraryError, Model, Outputs, Row, Value, columns_of_rows
 from trimtab.serving.runtimes.encoder import Encoder, read_encoder
 from trimtab.serving.runtimes.heads import Head
 
@@ -31,8 +31,6 @@ def open_onnx(directory: Path, signature: Signature, digest: str) -> Model:
 class MatrixModel:
     """Preprocessing by the encoder, the estimator by the graph: input (n, width), output (n, numbers)."""
 
-    batching = False
-
     def __init__(self, signature: Signature, digest: str, session: Any, encoder: Encoder) -> None:
         self.signature, self.digest = signature, digest
         self._encoder, self._head = encoder, Head(signature)
@@ -51,6 +49,9 @@ class MatrixModel:
             return self._head.row(self._call(matrix.astype(np.float32)).ravel().tolist())
         return self._head.row(self._call(matrix)[0].tolist())
 
+    def predict_rows(self, rows: Sequence[Sequence[Value]]) -> Outputs:
+        return self._head.batch(self._call(self._encoder.rows(rows).astype(self._dtype, copy=False)))
+
     def _call(self, matrix: Any) -> Any:
         try:
             return self._run(self._outputs, {self._input: matrix})[0]
@@ -60,8 +61,6 @@ class MatrixModel:
 
 class ColumnsModel:
     """The whole pipeline as a graph with one input tensor (n, 1) per column: strings as strings, numbers as float32."""
-
-    batching = False
 
     def __init__(self, signature: Signature, digest: str, session: Any) -> None:
         self.signature, self.digest = signature, digest
@@ -91,6 +90,9 @@ class ColumnsModel:
         value = outputs.prediction[0]
         scores = None if outputs.scores is None else tuple(outputs.scores[0].tolist())
         return Row(value.item() if isinstance(value, np.generic) else value, scores)
+
+    def predict_rows(self, rows: Sequence[Sequence[Value]]) -> Outputs:
+        return self.predict(columns_of_rows(rows, self.signature.inputs))
 
     def _tensor(self, spec: InputSpec, columns: Columns) -> Any:
         if spec.name not in columns:

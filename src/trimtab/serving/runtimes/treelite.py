@@ -35,8 +35,6 @@ def open_treelite(directory: Path, signature: Signature, digest: str) -> Model:
 class TreeliteModel:
     """Preprocessing by the encoder, margins by treelite, the link by the head."""
 
-    batching = False
-
     def __init__(self, signature: Signature, digest: str, trees: Any, encoder: Encoder) -> None:
         from treelite import TreeliteError, gtil
 
@@ -53,6 +51,9 @@ class TreeliteModel:
 
     def predict_row(self, values: Sequence[Value]) -> Row:
         return self._head.row(self._call(self._encoder.row(values)).ravel().tolist())
+
+    def predict_rows(self, rows: Sequence[Sequence[Value]]) -> Outputs:
+        return self._head.batch(self._call(self._encoder.rows(rows)))
 
     def _call(self, matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.generic]:
         try:
