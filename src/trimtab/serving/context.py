@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,10 @@ from trimtab.serving.package import Signature
 
 TEXT_MAX = 512
 """Longest entity or prediction id, in characters."""
+ID_PATTERN = r"^[^\u0000-\u001f\u0022\u005c\u007f-\u009f\u2028\u2029]+$"
+"""A prediction id stands in answers as it is: no quotation marks, backslashes, control characters or line breaks."""
+
+_ID = re.compile(ID_PATTERN)
 
 
 def attach(inputs: Inputs, parameters: Mapping[str, Any] | None, signature: Signature) -> None:
@@ -42,9 +47,11 @@ def attach(inputs: Inputs, parameters: Mapping[str, Any] | None, signature: Sign
 
 def prediction_id(value: Any, where: str) -> str:
     """An id as a client may send it."""
-    if not isinstance(value, str) or not value or len(value) > TEXT_MAX or not value.isprintable():
+    if not isinstance(value, str) or len(value) > TEXT_MAX or not _ID.fullmatch(value):
         raise RequestError(
-            400, f"{where}: expected an id (text of 1 to {TEXT_MAX} printable characters), found {describe(value)}"
+            400,
+            f"{where}: expected an id (1 to {TEXT_MAX} characters, no control characters, \" or \\), "
+            f"found {describe(value)}",
         )
     return value
 
@@ -74,8 +81,9 @@ def _entity(value: Any) -> str | None:
         return None
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int) or (isinstance(value, float) and value.is_integer() and abs(value) < 2**53):
-        return str(int(value))
+    if isinstance(value, int | float) and -(2**63) <= value < 2**64 and value == int(value):
+        if isinstance(value, int) or abs(value) < 2**53:
+            return str(int(value))
     raise RequestError(400, f"entity: expected text or a whole number, found {describe(value)}")
 
 

@@ -88,10 +88,8 @@ def epoch_seconds(value: Any, where: str) -> float:
             raise RequestError(
                 400, f"{where}: '{_cut(value)}' is no time; send ISO 8601 (2013-06-01T12:00:00Z) or epoch seconds"
             ) from None
-        try:
-            seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
-        except OverflowError:
-            seconds = math.inf
+        seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+        return min(max(seconds, TIME_MIN), TIME_MAX)  # the first and last hours of other zones
     elif isinstance(value, datetime):
         seconds = (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
     elif isinstance(value, int | float) and not isinstance(value, bool):

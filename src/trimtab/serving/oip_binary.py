@@ -97,13 +97,20 @@ def _texts(data: bytes, where: str) -> list[str]:
 
 def binary_outputs(call: oip.Call, names: tuple[str, ...]) -> frozenset[str]:
     """The outputs that the client wants as bytes."""
-    everything = bool((call.parameters or {}).get("binary_data_output"))
+    everything = _choice(call.parameters, "binary_data_output", "parameters")
     wanted = {name for name in names if everything}
     for output in call.outputs or ():
-        choice = (output.parameters or {}).get("binary_data")
+        choice = _choice(output.parameters, "binary_data", f"output '{output.name}': parameters")
         if choice is not None:
             (wanted.add if choice else wanted.discard)(output.name)
     return frozenset(wanted)
+
+
+def _choice(parameters: dict[str, Any] | None, name: str, where: str) -> bool | None:
+    choice = None if parameters is None else parameters.get(name)
+    if choice is not None and not isinstance(choice, bool):
+        raise RequestError(400, f"{where}.{name} must be true or false, found {describe(choice)}")
+    return choice
 
 
 def encode(scored: Scored, request_id: str | None, names: tuple[str, ...], binary: frozenset[str]) -> Response:

@@ -26,6 +26,8 @@ FIXED = {
     b"/invocations": "invocations",
     b"/labels": "labels",
     b"/metrics": "metrics",
+    b"/openapi.json": "openapi",
+    b"/docs": "docs",
     b"/trimtab/status": "status",
 }
 
