@@ -11,7 +11,6 @@ from typing import Any
 from trimtab.serving import mlflow_scoring, oip, oip_binary, paths
 from trimtab.serving.deployment import Deployment, Slot
 from trimtab.serving.description import Description, page
-from trimtab.serving.description import Description, page
 from trimtab.serving.gather import Gatherer
 from trimtab.serving.http import (
     TEXT,

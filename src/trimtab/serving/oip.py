@@ -269,13 +269,6 @@ def _fits(value: Any, datatype: str, allowed: set[type]) -> bool:
     return type(value) in allowed and (datatype not in INTS or type(value) is int or value.is_integer())
 
 
-def _fits(value: Any, datatype: str, allowed: set[type]) -> bool:
-    """Whether JSON's value may stand in a tensor; 3.0 is a whole number, as in JSON Schema."""
-    if value is None:
-        return True
-    return type(value) in allowed and (datatype not in INTS or type(value) is int or value.is_integer())
-
-
 # --- answers ----------------------------------------------------------------------------------------------------------
 
 

@@ -228,8 +228,8 @@ def _labels(about: Described) -> dict[str, Any]:
     operation = _operation(about, "labels", "labels", LABELS, "Tell what became known", answers, errors)
     operation["description"] = (
         "By prediction id, before or after the prediction is logged. A repeat is counted and not kept; the first label "
-        "of an id counts. In bulk also as a table (application/vnd.apache.parquet, application/vnd.apache.arrow.stream) with "
-        "the columns prediction_id, label and, if there is one, label_time."
+        "of an id counts. In bulk also a table (application/vnd.apache.parquet, application/vnd.apache.arrow.stream) "
+        "with the columns prediction_id, label and, if there is one, label_time."
     )
     label = about.classes[0] if about.classes else 1.5
     one = {"prediction_id": "01936f3c2a9b000001-5c0ffee123", "label": label}

@@ -1,8 +1,8 @@
 """JSON schemas of what a served model takes and answers, from its signature.
 
 The schemas of requests are exact for the forms that JSON Schema can express: what fits them is accepted, what does
-not is refused. That a tensor's ``data`` has as many values as its ``shape`` says, it cannot; so the schema of an infer request
-spells out one row, and its description says how more are sent.
+not is refused. That a tensor's ``data`` has as many values as its ``shape`` says, it cannot; so the schema of an infer
+request spells out one row, and its description says how more are sent.
 """
 
 from __future__ import annotations
