@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from trimtab.core.domain.gate import GateResult
-    from trimtab.core.domain.journal import Draft, Entry
+    from trimtab.core.domain.journal import Draft, Entry, Query
     from trimtab.core.domain.proof import Proof
     from trimtab.core.domain.routes import Routes
     from trimtab.core.domain.verdict import Severity, Verdict
@@ -32,6 +32,10 @@ class Clock(Protocol):
         ...
 
 
+Skimmed = tuple[int, float, str]
+"""(seq, at, actions as their JSON text): an entry without what only people read."""
+
+
 class Journal(Protocol):
     """Append-only, compare-and-append, hash-chained."""
 
@@ -39,8 +43,16 @@ class Journal(Protocol):
         """Sequence number of the newest entry; 0 when empty."""
         ...
 
-    def read(self, after: int = 0) -> list[Entry]:
-        """Entries with ``seq > after``, in order."""
+    def read(self, after: int = 0, limit: int | None = None) -> list[Entry]:
+        """Entries with ``seq > after``, in order; with ``limit`` the first so many of them."""
+        ...
+
+    def find(self, query: Query) -> list[Entry]:
+        """The entries that the query names, in order; costs what they are, not what the journal holds."""
+        ...
+
+    def skim(self, after: int = 0) -> Sequence[Skimmed]:
+        """What the fold needs of the entries with ``seq > after``, in order."""
         ...
 
     def append(self, expected: int, drafts: Sequence[Draft]) -> list[Entry]:

@@ -106,6 +106,19 @@ def test_history_has_every_decision_in_order(project: Path, capsys: pytest.Captu
     assert "version 1 deployed" not in told(["history", "-n", "2"], capsys)
 
 
+def test_history_by_page_and_by_what_it_is_about(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Years of decisions, and the question what became of version 2."""
+
+    def seqs(*words: str) -> list[int]:
+        return [line["seq"] for line in json.loads(told(["history", *words, "--json"], capsys))]
+
+    assert seqs("--after", "2", "-n", "2") == [3, 4]
+    assert seqs("--before", "4", "-n", "2") == [2, 3]
+    assert seqs("--kind", "start-rollout", "--rollout", "r4") == seqs("--kind", "StartRollout", "--version", "2") != []
+    assert seqs("--since", "1970-01-01", "-n", "0") == [1, 2, 3, 4, 5, 6, 7]
+    assert "no decision of that kind" in told(["history", "--until", "1970-01-01"], capsys)
+
+
 def test_versions_say_what_they_are_now(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     states = {line["version"]: line["state"] for line in json.loads(told(["versions", "--json"], capsys))}
     assert states == {1: "champion", 2: "challenger", 3: "rejected"}

@@ -207,6 +207,12 @@ def test_what_the_command_line_shows(api: Api) -> None:
     lines = api.ask("/api/v1/history")[1]
     assert [line["seq"] for line in lines] == [1, 2, 3] or lines[-1]["seq"] == api.desk.journal.head()
     assert [line["seq"] for line in api.ask("/api/v1/history?limit=1")[1]] == [api.desk.journal.head()]
+    assert [line["seq"] for line in api.ask("/api/v1/history?after=1&limit=2")[1]] == [2, 3]
+    assert [line["seq"] for line in api.ask("/api/v1/history?after=0&limit=1")[1]] == [1]
+    assert [line["seq"] for line in api.ask("/api/v1/history?before=3&limit=1")[1]] == [2]
+    begun = api.ask("/api/v1/history?kind=start-rollout&version=2&rollout=r4&since=1970-01-01")[1]
+    assert [line["what"].split(" started")[0] for line in begun] == ["rollout r4 of version 2"]
+    assert api.ask("/api/v1/history?until=1970-01-01")[1] == []
     told = api.ask(f"/api/v1/why/{api.desk.journal.head()}")[1]
     assert told["chain"][-1]["seq"] == api.desk.journal.head()
     assert [line["version"] for line in api.ask("/api/v1/versions")[1]] == [1, 2]
@@ -220,6 +226,9 @@ def test_what_the_command_line_shows(api: Api) -> None:
         ("/api/v1/why/99", None, 404, "there is no decision 99"),
         ("/api/v1/why/now", None, 400, "must be a whole number of at least 1, found 'now'"),
         ("/api/v1/history?limit=-1", None, 400, "limit must be a whole number"),
+        ("/api/v1/history?page=2", None, 400, "'page' is not asked for here; there is after, before, limit"),
+        ("/api/v1/history?kind=aborted", None, 404, "there is no kind of decision 'aborted'; there is RecordVersion"),
+        ("/api/v1/history?since=noon", None, 400, "'noon' is not a time; write e.g. 2026-11-22"),
         ("/api/v1/flagger/rolback", {}, 404, "there is no hook 'rolback'; there is confirm-rollout"),
         ("/api/v1/flagger/rollback", b"{", 400, "the body is not JSON"),
         ("/api/v1/flagger/rollback", [], 400, "must be a JSON object as Flagger sends it, found list"),
@@ -244,7 +253,7 @@ def test_a_journal_that_cannot_be_read_confirms_nothing(api: Api, monkeypatch: p
     def down(after: int = 0) -> Any:
         raise ExternalError("journal.db cannot be read: locked")
 
-    monkeypatch.setattr(api.desk.journal, "read", down)
+    monkeypatch.setattr(api.desk.journal, "skim", down)
     assert api.ask("/api/v1/analysis/current") == (503, {"error": "journal.db cannot be read: locked"})
     assert not any(api.may(hook) for hook in HOOKS)
 

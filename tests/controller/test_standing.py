@@ -11,11 +11,13 @@ from tests.controller.desk import FakeDesk
 from tests.decide.worlds import record
 from trimtab.adapters.files.state import FileShelf
 from trimtab.controller import commands, standing
-from trimtab.controller.codec import catch_up
+from trimtab.controller.codec import catch_up, replay
 from trimtab.core.decide.status import Status
 from trimtab.core.domain.errors import ExternalError
-from trimtab.core.domain.journal import Entry
+from trimtab.ports import Skimmed
 from trimtab.replay.fakes import MemoryJournal
+from trimtab.replay.simulation.endpoint import Endpoint
+from trimtab.replay.simulation.run import remembering
 
 
 class Read(MemoryJournal):
@@ -25,9 +27,9 @@ class Read(MemoryJournal):
         super().__init__()
         self.begins: list[int] = []
 
-    def read(self, after: int = 0) -> list[Entry]:
+    def skim(self, after: int = 0) -> list[Skimmed]:
         self.begins.append(after)
-        return super().read(after)
+        return super().skim(after)
 
 
 @dataclass
@@ -65,9 +67,9 @@ def test_the_tail_is_read_from_the_snapshot_on() -> None:
     desk.journal.begins.clear()  # type: ignore[attr-defined]
     status, tail = standing.standing(desk.journal, shelf, len(entries))
     assert status == whole
-    assert (desk.journal.begins, tail) == ([19], entries[19:])  # type: ignore[attr-defined]
+    assert (desk.journal.begins, tail) == ([20], [])  # type: ignore[attr-defined]
     status, tail = standing.standing(desk.journal, shelf, 5)
-    assert (status, tail[0].seq) == (whole, 6)
+    assert (status, tail) == (whole, entries[5:])
 
 
 @pytest.mark.parametrize("damage", ["digest", "status", "half", "nonsense", "code", "ahead"])
@@ -91,7 +93,7 @@ def test_a_snapshot_that_does_not_fit_is_not_believed(damage: str) -> None:
     journal = MemoryJournal()
     if damage == "ahead":
         entries = entries[:10]
-    journal._entries = list(entries)
+    journal._entries, journal._skimmed = list(entries), desk.journal.skim()[: len(entries)]
     assert standing.standing(journal, shelf, 0)[0] == catch_up(Status(), entries)
 
 
@@ -104,7 +106,7 @@ def test_a_long_tail_makes_a_new_snapshot(tmp_path: Path, monkeypatch: pytest.Mo
     assert shelf.load() is not None
     desk.journal.begins.clear()  # type: ignore[attr-defined]
     assert standing.standing(desk.journal, shelf, desk.journal.head())[0] == first
-    assert desk.journal.begins == [desk.journal.head() - 1]  # type: ignore[attr-defined]
+    assert desk.journal.begins == [desk.journal.head()]  # type: ignore[attr-defined]
 
 
 def test_an_empty_journal_stands_at_nothing() -> None:
@@ -117,3 +119,32 @@ def test_a_shelf_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     (tmp_path / "status.snapshot").mkdir()
     with pytest.raises(ExternalError, match=r"status\.snapshot cannot be read"):
         FileShelf(tmp_path / "status.snapshot").load()
+
+
+def test_the_text_of_a_journal_gives_what_its_entries_give() -> None:
+    """A fold from scratch decodes only what it needs; the loop folds whole entries."""
+    with remembering():
+        for seed in range(12):
+            endpoint = Endpoint(seed)
+            endpoint.begin()
+            for _ in range(150):
+                endpoint.step()
+            grown = Status()
+            for entry in endpoint.journal.read():
+                grown = catch_up(grown, [entry])
+            assert replay(Status(), endpoint.journal.skim()) == grown
+
+
+@pytest.mark.parametrize(
+    ("actions", "said"),
+    [
+        ('[{"type":"Teleport"}]', "action 'Teleport' that this version"),
+        ('[{"rollout":"r1","type":"PauseRollout","x"', "entries 1 to 1 cannot be read"),
+        ('[{"type":"PauseRollout"}]', "PauseRollout cannot be read: .*rollout"),
+        ('[{"rollout":"r1","type":7}]', "entries 1 to 1 cannot be read"),
+    ],
+)
+def test_a_text_that_is_no_decision_is_named(actions: str, said: str) -> None:
+    """The journal was written by a newer Trimtab, or a page of the disk is gone."""
+    with pytest.raises(ExternalError, match=said):
+        replay(Status(), [(1, 1.0, actions)])

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from starlette.applications import Starlette
@@ -23,8 +23,11 @@ from trimtab.controller.desk import Desk
 from trimtab.controller.plain import plain
 from trimtab.controller.verdicts import rollout_verdict
 from trimtab.core.domain.errors import NotFoundError, TrimtabError, UserError
+from trimtab.core.domain.journal import Query
+from trimtab.core.domain.times import parse_time
 
 HISTORY_LINES = 100
+HISTORY_LINES_MAX = 1_000
 BODY_BYTES_MAX = 65_536
 
 Answer = TypeVar("Answer")
@@ -62,9 +65,9 @@ class Reads:
         return as_json(await self._ask(queries.status))
 
     async def history(self, request: Request) -> Response:
-        """The newest ``limit`` decisions, newest last."""
-        limit = _whole(request.query_params.get("limit", str(HISTORY_LINES)), "limit")
-        return as_json(await self._ask(lambda desk: queries.history(desk, limit)))
+        """Decisions by page and by what they are about, newest last."""
+        query = _query(request.query_params)
+        return as_json(await self._ask(lambda desk: queries.history(desk, query)))
 
     async def why(self, request: Request) -> Response:
         """As ``trimtab why ID --json``."""
@@ -122,6 +125,32 @@ def unrouted(request: Request, error: Exception) -> Response:
 def defect(_request: Request, error: Exception) -> Response:
     """Ours; the trace goes to standard error."""
     return as_json({"error": f"a defect of Trimtab ({type(error).__name__}); the loop goes on"}, 500)
+
+
+def _query(asked: Mapping[str, str]) -> Query:
+    """``after``: the first ``limit`` decisions after that one; else the newest ``limit``, with ``before`` before it."""
+    unknown = sorted(set(asked) - set(_ASKED))
+    if unknown:
+        raise UserError(f"'{unknown[0][:40]}' is not asked for here; there is {', '.join(_ASKED)}")
+    after = int(asked["after"]) if asked.get("after") == "0" else _maybe(asked, "after")
+    return Query(
+        after=after or 0,
+        before=_maybe(asked, "before"),
+        kind=queries.kind_of(asked["kind"]) if "kind" in asked else None,
+        rollout=asked.get("rollout"),
+        version=_maybe(asked, "version"),
+        since=parse_time(asked["since"]) if "since" in asked else None,
+        until=parse_time(asked["until"]) if "until" in asked else None,
+        limit=min(_maybe(asked, "limit") or HISTORY_LINES, HISTORY_LINES_MAX),
+        newest=after is None,
+    )
+
+
+_ASKED = ("after", "before", "limit", "kind", "rollout", "version", "since", "until")
+
+
+def _maybe(asked: Mapping[str, str], name: str) -> int | None:
+    return _whole(asked[name], name) if name in asked else None
 
 
 def _whole(text: str, what: str) -> int:

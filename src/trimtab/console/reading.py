@@ -1,41 +1,41 @@
-"""A desk to read from: its journal is read from the database once, and then only what is new."""
+"""A desk to read from: the control API decides nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from trimtab.controller.converge import World
 from trimtab.controller.desk import Desk, View
 from trimtab.core.decide.policy import Policy
 from trimtab.core.domain.errors import RefusedError
-from trimtab.core.domain.journal import Draft, Entry
-from trimtab.ports import Clock, Journal, Target
+from trimtab.core.domain.journal import Draft, Entry, Query
+from trimtab.ports import Clock, Journal, Skimmed, Target
 
 
-@dataclass(slots=True)
-class KnownJournal:
-    """A journal whose entries are kept once read: they never change. Not for several threads at once."""
+class ReadJournal:
+    """A journal that only reads."""
 
-    inner: Journal
-    _known: list[Entry] = field(default_factory=list)
+    def __init__(self, inner: Journal) -> None:
+        self._inner = inner
 
     def head(self) -> int:
-        """Sequence number of the newest entry; 0 when empty."""
-        return self.inner.head()
+        return self._inner.head()
 
-    def read(self, after: int = 0) -> list[Entry]:
-        """Entries with ``seq > after``, in order."""
-        self._known.extend(self.inner.read(self._known[-1].seq if self._known else 0))
-        return [entry for entry in self._known if entry.seq > after] if after else list(self._known)
+    def read(self, after: int = 0, limit: int | None = None) -> list[Entry]:
+        return self._inner.read(after, limit)
+
+    def find(self, query: Query) -> list[Entry]:
+        return self._inner.find(query)
+
+    def skim(self, after: int = 0) -> Sequence[Skimmed]:
+        return self._inner.skim(after)
 
     def append(self, expected: int, drafts: Sequence[Draft]) -> list[Entry]:
         """Refused: the control API only reads."""
         raise RefusedError(f"the control API only reads ({len(drafts)} drafts after entry {expected} refused)")
 
     def verify(self) -> int | None:
-        """As the journal itself says: from the database, not from what is kept here."""
-        return self.inner.verify()
+        return self._inner.verify()
 
 
 class ReadingDesk:
@@ -43,7 +43,6 @@ class ReadingDesk:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._journal: KnownJournal | None = None
 
     @property
     def name(self) -> str:
@@ -55,9 +54,7 @@ class ReadingDesk:
 
     @property
     def journal(self) -> Journal:
-        if self._journal is None:
-            self._journal = KnownJournal(self._desk.journal)
-        return self._journal
+        return ReadJournal(self._desk.journal)
 
     @property
     def target(self) -> Target:

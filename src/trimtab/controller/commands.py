@@ -14,7 +14,7 @@ from trimtab.controller.codec import catch_up, decode, draft
 from trimtab.controller.converge import converge
 from trimtab.controller.desk import Desk
 from trimtab.controller.preflight import first_that_fits
-from trimtab.controller.standing import standing
+from trimtab.controller.standing import standing, status_of
 from trimtab.core.decide import commands as core
 from trimtab.core.decide.actions import Note
 from trimtab.core.decide.fold import fold
@@ -144,7 +144,7 @@ def record(desk: Desk, version: VersionRecord, *, deploy: bool, actor: str) -> O
 
 def current(desk: Desk) -> Status:
     """The status by the journal, now."""
-    return standing(desk.journal, desk.world.shelf, desk.journal.head())[0]
+    return status_of(desk.journal, desk.world.shelf)
 
 
 def _answer(desk: Desk, approval: str, approved: bool, actor: str, reason: str) -> Outcome:

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from trimtab.controller.desk import Desk
-from trimtab.controller.standing import standing
+from trimtab.controller.standing import standing, status_of
 from trimtab.core.decide.status import Incident, Rollout, Status, Training
 from trimtab.core.domain.errors import NotFoundError
 from trimtab.core.domain.gate import VersionRecord
-from trimtab.core.domain.journal import Entry
+from trimtab.core.domain.journal import Entry, Query
 from trimtab.ports import ServerReport
+
+CONSEQUENCES = 100
+"""Most decisions that are told to follow from one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +101,22 @@ def status(desk: Desk, recent: int = 6) -> StatusReport:
     )
 
 
-def history(desk: Desk, limit: int | None = None) -> tuple[HistoryLine, ...]:
-    """Decisions in order, newest last."""
-    entries = desk.journal.read(0 if limit is None else desk.journal.head() - limit)
-    return tuple(_line(entry) for entry in entries)
+def kind_of(name: str) -> str:
+    """The type of action that a person means, however it is written: ``rollback``, ``roll-back``, ``RollBack``.
+
+    Raises:
+        NotFoundError: there is none; the text names those there are.
+    """
+    plain = {kind.lower(): kind for kind in _WORDS}
+    found = plain.get(name.lower().replace("-", "").replace("_", ""))
+    if found is None:
+        raise NotFoundError(f"there is no kind of decision '{name[:40]}'; there is {', '.join(_WORDS)}")
+    return found
+
+
+def history(desk: Desk, query: Query) -> tuple[HistoryLine, ...]:
+    """The decisions that the query names, in order, newest last."""
+    return tuple(_line(entry) for entry in desk.journal.find(query))
 
 
 def verify(desk: Desk) -> int | None:
@@ -110,32 +125,33 @@ def verify(desk: Desk) -> int | None:
 
 
 def why(desk: Desk, seq: int) -> tuple[Entry, ...]:
-    """The decision and the chain of its causes, first cause first.
+    """The decision and the chain of its causes, first cause first. Reads these entries alone.
 
     Raises:
         NotFoundError: there is no decision of that number.
     """
-    entries = {entry.seq: entry for entry in desk.journal.read()}
-    if seq not in entries:
-        raise NotFoundError(
-            f"there is no decision {seq}; the journal holds 1 to {max(entries)}" if entries else "the journal is empty"
-        )
     chain: list[Entry] = []
     at: int | None = seq
-    while at is not None and at in entries:
-        chain.append(entries[at])
-        at = entries[at].cause
+    while at is not None and at > 0:
+        found = desk.journal.read(at - 1, 1)
+        if not found or found[0].seq != at:
+            break
+        chain.append(found[0])
+        at = found[0].cause
+    if not chain:
+        head = desk.journal.head()
+        raise NotFoundError(f"there is no decision {seq}; the journal holds 1 to {head}" if head else "the journal is empty")
     return tuple(reversed(chain))
 
 
-def consequences(desk: Desk, seq: int) -> tuple[Entry, ...]:
-    """The decisions that name ``seq`` as their cause."""
-    return tuple(entry for entry in desk.journal.read() if entry.cause == seq)
+def consequences(desk: Desk, seq: int, limit: int = CONSEQUENCES) -> tuple[Entry, ...]:
+    """The decisions that name ``seq`` as their cause, the first ``limit`` of them."""
+    return tuple(desk.journal.find(Query(cause=seq, limit=limit)))
 
 
 def versions(desk: Desk) -> tuple[VersionLine, ...]:
     """All registered versions, oldest first."""
-    now, _ = standing(desk.journal, desk.world.shelf, desk.journal.head())
+    now = status_of(desk.journal, desk.world.shelf)
     return tuple(VersionLine(v, _state(now, v), record) for v, record in sorted(now.versions.items()))
 
 

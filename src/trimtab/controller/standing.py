@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from trimtab.controller.codec import catch_up
+from trimtab.controller.codec import replay
 from trimtab.core.decide import status as statuses
 from trimtab.core.decide.status import Status
 from trimtab.core.domain.journal import Entry
@@ -38,28 +38,38 @@ class _Head(msgspec.Struct, frozen=True):
 
 
 def standing(journal: Journal, shelf: Shelf | None, after: int) -> tuple[Status, list[Entry]]:
-    """The status now, and at least the entries with ``seq > after``.
+    """The status now, and the entries with ``seq > after`` up to it.
 
     Raises:
         ExternalError: the journal or the shelf cannot be read.
     """
-    kept = None if shelf is None else _load(shelf)
-    if kept is not None:
-        head, status = kept
-        begin = max(0, min(after, head.seq - 1))
-        entries = journal.read(begin)
-        place = head.seq - begin - 1
-        if place < len(entries) and (entries[place].seq, entries[place].digest) == (head.seq, head.digest):
-            return _folded(status, entries[place + 1 :], shelf), entries
-    entries = journal.read()
-    return _folded(Status(), entries, shelf), entries
+    status = status_of(journal, shelf)
+    return status, [entry for entry in journal.read(after) if entry.seq <= status.seq]
 
 
-def _folded(status: Status, entries: list[Entry], shelf: Shelf | None) -> Status:
-    status = catch_up(status, entries)
-    if shelf is not None and len(entries) >= EVERY:
-        keep(shelf, status, entries[-1])
+def status_of(journal: Journal, shelf: Shelf | None) -> Status:
+    """The status now.
+
+    Raises:
+        ExternalError: the journal or the shelf cannot be read.
+    """
+    status = _kept(journal, shelf)
+    news = journal.skim(status.seq)
+    status = replay(status, news)
+    if shelf is not None and len(news) >= EVERY:
+        keep(shelf, status, journal.read(status.seq - 1, 1)[0])
     return status
+
+
+def _kept(journal: Journal, shelf: Shelf | None) -> Status:
+    """The newest snapshot where the journal still has its entry, else nothing."""
+    kept = None if shelf is None else _load(shelf)
+    if kept is None:
+        return Status()
+    head, status = kept
+    there = journal.read(head.seq - 1, 1)
+    fits = bool(there) and (there[0].seq, there[0].digest) == (head.seq, head.digest)
+    return status if fits else Status()
 
 
 def keep(shelf: Shelf, status: Status, newest: Entry) -> None:

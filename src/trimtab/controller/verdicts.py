@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from trimtab.controller.codec import catch_up
 from trimtab.controller.desk import Desk
+from trimtab.controller.standing import status_of
 from trimtab.core.decide.status import Rollout, Status
 from trimtab.core.domain.errors import NotFoundError
-from trimtab.core.domain.journal import Entry
+from trimtab.core.domain.journal import Entry, Query
 from trimtab.core.domain.times import iso
 from trimtab.core.domain.verdict import Verdict
+from trimtab.ports import Journal
 
 CURRENT = "current"
 """The rollout that is under way, else the newest one."""
@@ -51,18 +51,25 @@ def rollout_verdict(desk: Desk, name: str) -> RolloutVerdict:
     Raises:
         NotFoundError: there is no such rollout; the text names those there are.
     """
-    entries = desk.journal.read()
-    status = catch_up(Status(), entries)
-    started = {str(action["rollout"]): (entry, action) for entry, action in _actions(entries, "StartRollout")}
-    if name == CURRENT and started:
-        name = status.rollout.id if status.rollout is not None else list(started)[-1]
-    if name not in started:
-        known = f"there is {', '.join(list(started)[-5:])}" if started else "none has been started yet"
-        raise NotFoundError(f"there is no rollout '{name}': {known}")
+    status = status_of(desk.journal, desk.world.shelf)
+    if name == CURRENT:
+        newest = _newest(desk.journal, 1)
+        name = status.rollout.id if status.rollout is not None else newest[0] if newest else name
     if status.rollout is not None and status.rollout.id == name:
         return _live(status, status.rollout, desk.view.load() or {})
-    entry, action = started[name]
-    return _ended(name, action, [later for later in entries if later.seq >= entry.seq])
+    found = desk.journal.find(Query(kind="StartRollout", rollout=name, limit=1))
+    if not found:
+        known = ", ".join(_newest(desk.journal, 5))
+        hint = f"there is {known}" if known else "none has been started yet"
+        raise NotFoundError(f"there is no rollout '{name}': {hint}")
+    start = next(a for a in found[0].actions if a["type"] == "StartRollout" and a["rollout"] == name)
+    return _ended(name, start, *_end(desk.journal, found[0].seq, name, int(start["version"])))
+
+
+def _newest(journal: Journal, count: int) -> list[str]:
+    """The names of the newest rollouts."""
+    entries = journal.find(Query(kind="StartRollout", newest=True, limit=count))
+    return [str(action["rollout"]) for entry in entries for action in entry.actions if action["type"] == "StartRollout"]
 
 
 def _live(status: Status, rollout: Rollout, view: dict[str, Any]) -> RolloutVerdict:
@@ -113,9 +120,8 @@ def _held(status: Status, rollout: Rollout) -> str:
     return f"the data are broken ({broken[0].text}): no promotion on their evidence" if broken else ""
 
 
-def _ended(name: str, start: dict[str, Any], entries: list[Entry]) -> RolloutVerdict:
+def _ended(name: str, start: dict[str, Any], end: Entry, phase: str) -> RolloutVerdict:
     """By how it ended; a version that the watch took back has failed after all."""
-    end, phase = _end(name, int(start["version"]), entries)
     who = "" if end.actor == "controller" else f"by {end.actor}: "
     told = end.reasons[:1] if phase == "promoted" else end.reasons
     text = "; ".join(str(reason["text"]) for reason in told)
@@ -138,26 +144,24 @@ def _ended(name: str, start: dict[str, Any], entries: list[Entry]) -> RolloutVer
     )
 
 
-def _end(name: str, version: int, entries: list[Entry]) -> tuple[Entry, str]:
+def _end(journal: Journal, began: int, name: str, version: int) -> tuple[Entry, str]:
     """The decision that ended the rollout (or took its version back under watch), and the phase it led to."""
-    promoted: Entry | None = None
-    for entry in entries:
-        for action in entry.actions:
-            kind = action["type"]
-            if kind == "Promote" and action["rollout"] == name:
-                promoted = entry
-            elif kind == "Abort" and action["rollout"] == name:
-                return entry, "aborted"
-            elif (kind == "RollBack" and promoted is None) or (kind == "Supersede" and action["rollout"] == name):
-                return entry, "superseded"
-            elif kind == "RollBack" and promoted is not None and action["from_version"] == version:
-                return entry, "rolled back"
-            elif kind in ("EndWatch", "StartRollout") and promoted is not None:
-                return promoted, "promoted"
-    if promoted is not None:
-        return promoted, "promoted"
-    return entries[-1], "superseded"
+    for kind, phase in (("Abort", "aborted"), ("Supersede", "superseded")):
+        found = journal.find(Query(kind=kind, rollout=name, after=began - 1, limit=1))
+        if found:
+            return found[0], phase
+    promoted = journal.find(Query(kind="Promote", rollout=name, after=began - 1, newest=True, limit=1))
+    if not promoted:  # nothing names it: a rollback of the champion ended it
+        return journal.find(Query(kind="RollBack", after=began, limit=1))[0], "aborted"
+    end = promoted[0]
+    later = [_first(journal, kind, end.seq) for kind in ("EndWatch", "StartRollout")]
+    watched_until = min((entry.seq for entry in later if entry is not None), default=None)
+    back = journal.find(Query(kind="RollBack", version=version, after=end.seq, before=watched_until, limit=1))
+    if back and any(a["type"] == "RollBack" and a["from_version"] == version for a in back[0].actions):
+        return back[0], "rolled back"
+    return end, "promoted"
 
 
-def _actions(entries: list[Entry], kind: str) -> Iterator[tuple[Entry, dict[str, Any]]]:
-    return ((entry, action) for entry in entries for action in entry.actions if action["type"] == kind)
+def _first(journal: Journal, kind: str, after: int) -> Entry | None:
+    found = journal.find(Query(kind=kind, after=after, limit=1))
+    return found[0] if found else None

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trimtab.core.domain.errors import ConflictError, ExternalError, InvariantError, NotFoundError
-from trimtab.core.domain.journal import GENESIS, Draft, Entry, canonical, chain, first_broken
+from trimtab.core.domain.journal import GENESIS, Draft, Entry, Query, Written, canonical, chain, first_broken, subjects
 from trimtab.core.domain.proof import Proof
-from trimtab.ports import JobPhase, JobReport, LogSlice, Notice, RunLog, ServerReport
+from trimtab.ports import JobPhase, JobReport, LogSlice, Notice, RunLog, ServerReport, Skimmed
 from trimtab.serving import package as packages
 
 if TYPE_CHECKING:
@@ -48,40 +48,72 @@ class MemoryJournal:
 
     def __init__(self) -> None:
         self._entries: list[Entry] = []
+        self._skimmed: list[Skimmed] = []
 
     def head(self) -> int:
         return len(self._entries)
 
-    def read(self, after: int = 0) -> list[Entry]:
-        return self._entries[max(after, 0) :]
+    def read(self, after: int = 0, limit: int | None = None) -> list[Entry]:
+        begin = max(after, 0)
+        return self._entries[begin : None if limit is None else begin + limit]
+
+    def find(self, query: Query) -> list[Entry]:
+        found = [entry for entry in self.read(query.after) if _named(query, entry)]
+        if query.limit is None:
+            return found
+        return found[max(len(found) - query.limit, 0) :] if query.newest else found[: query.limit]
+
+    def skim(self, after: int = 0) -> list[Skimmed]:
+        return self._skimmed[max(after, 0) :]
 
     def append(self, expected: int, drafts: Sequence[Draft]) -> list[Entry]:
         if expected != len(self._entries):
             raise ConflictError(f"the journal is at {len(self._entries)}, expected {expected}: look again")
         digest = self._entries[-1].digest if self._entries else GENESIS
         added: list[Entry] = []
+        skimmed: list[Skimmed] = []
         for seq, draft in enumerate(drafts, start=expected + 1):
-            previous, digest = digest, chain(digest, seq, draft)
+            written, at = Written.of(draft), float(draft.at)
+            previous, digest = digest, chain(digest, seq, at, draft.actor, draft.cause, written)
+            skimmed.append((seq, at, written.actions))
             # Through JSON, as a database would: what is read back shares nothing with what was written.
-            actions, reasons, evidence = json.loads(canonical([draft.actions, draft.reasons, draft.evidence]))
             added.append(
                 Entry(
                     seq=seq,
-                    at=float(draft.at),
+                    at=at,
                     actor=draft.actor,
-                    actions=tuple(actions),
-                    reasons=tuple(reasons),
+                    actions=tuple(json.loads(written.actions)),
+                    reasons=tuple(json.loads(written.reasons)),
                     cause=draft.cause,
-                    evidence=evidence,
+                    evidence=json.loads(written.evidence),
                     previous=previous,
                     digest=digest,
                 )
             )
         self._entries.extend(added)
+        self._skimmed.extend(skimmed)
         return added
 
     def verify(self) -> int | None:
         return first_broken(self._entries)
+
+
+def _named(query: Query, entry: Entry) -> bool:
+    """Whether the query names this entry, but for ``after`` and ``limit``."""
+    about = query.kind, query.rollout, query.version
+    return (
+        (query.before is None or entry.seq < query.before)
+        and (query.cause is None or entry.cause == query.cause)
+        and (query.since is None or entry.at >= query.since)
+        and (query.until is None or entry.at < query.until)
+        and (
+            about == (None, None, None)
+            or any(
+                all(want in (None, has) for want, has in zip(about, (s.kind, s.rollout, s.version), strict=True))
+                for s in subjects(entry.actions)
+            )
+        )
+    )
 
 
 class MemoryRegistry:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +11,18 @@ import sqlalchemy as sa
 
 from trimtab.adapters.sql import schema
 from trimtab.adapters.sql.engine import make_engine, parse_url, translated
+from trimtab.controller.garbage import collector_paused
 from trimtab.core.domain.errors import ConflictError, IntegrityError
-from trimtab.core.domain.journal import GENESIS, Draft, Entry, canonical, chain, first_broken
+from trimtab.core.domain.journal import GENESIS, Draft, Entry, Query, Written, chain
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from trimtab.ports import Skimmed
+
 _decode = msgspec.json.Decoder().decode
+_PAGE = 2_000
+"""Entries that are verified at once: a journal may be larger than memory."""
 
 
 class SqlJournal:
@@ -53,18 +56,32 @@ class SqlJournal:
         with translated(self._name), self._engine.connect() as connection:
             return self._head(connection)[0]
 
-    def read(self, after: int = 0) -> list[Entry]:
-        """Entries with ``seq > after``, in order.
+    def read(self, after: int = 0, limit: int | None = None) -> list[Entry]:
+        """Entries with ``seq > after``, in order; with ``limit`` the first so many of them.
 
         Raises:
             IntegrityError: a row is not the JSON that was written.
         """
-        table = schema.journal
-        query = sa.select(*table.c).where(table.c.seq > after).order_by(table.c.seq)
+        return self.find(Query(after=after, limit=limit))
+
+    def find(self, query: Query) -> list[Entry]:
+        """The entries that the query names, in order, by the indexes.
+
+        Raises:
+            IntegrityError: a row is not the JSON that was written.
+        """
         with translated(self._name), self._engine.connect() as connection:
-            rows = connection.execute(query).fetchall()
-        with _collector_paused():
-            return [self._entry(row) for row in rows]
+            rows = connection.execute(_select(query)).fetchall()
+        with collector_paused():
+            entries = [self._entry(row) for row in rows]
+        return entries[::-1] if query.newest else entries
+
+    def skim(self, after: int = 0) -> Sequence[Skimmed]:
+        """What the fold needs of the entries with ``seq > after``, in order."""
+        table = schema.journal
+        query = sa.select(table.c.seq, table.c.at, table.c.actions).where(table.c.seq > after).order_by(table.c.seq)
+        with translated(self._name), self._engine.connect() as connection, collector_paused():
+            return [(seq, at, actions) for seq, at, actions in connection.execute(query)]
 
     def append(self, expected: int, drafts: Sequence[Draft]) -> list[Entry]:
         """Append all or nothing, durable on return.
@@ -83,22 +100,31 @@ class SqlJournal:
                     rows = rows_of(expected, digest, drafts)
                     if rows:
                         writer.execute(sa.insert(schema.journal), rows)
+                    about = [each for row in rows for each in schema.subject_rows(row["seq"], _decode(row["actions"]))]
+                    if about:
+                        writer.execute(sa.insert(schema.subject), about)
             except sa.exc.IntegrityError as error:
                 raise ConflictError(f"the journal moved on from {expected} while appending: look again") from error
         return [self._entry(tuple(row.values())) for row in rows]
 
     def verify(self) -> int | None:
-        """The sequence number of the first entry whose hash does not fit, or None when the chain holds."""
+        """The sequence number of the first entry whose hash does not fit, or that would not be found by what it is
+        about, or None when all is as it was written.
+        """
+        table, about = schema.journal, schema.subject
+        after, previous = 0, GENESIS
         with translated(self._name), self._engine.connect() as connection:
-            rows = connection.execute(sa.select(*schema.journal.c).order_by(schema.journal.c.seq)).fetchall()
-        intact: list[Entry] = []
-        for row in rows:
-            try:
-                intact.append(self._entry(row))
-            except IntegrityError:
-                # A row that is no longer JSON is broken, but an earlier one may be too.
-                return first_broken(intact) or int(row[0])
-        return first_broken(intact)
+            while True:
+                query = sa.select(*table.c).where(table.c.seq > after).order_by(table.c.seq).limit(_PAGE)
+                rows = connection.execute(query).fetchall()
+                if not rows:
+                    return None
+                found = sa.select(*about.c).where(about.c.seq > after, about.c.seq <= rows[-1][0])
+                stored = set(map(tuple, connection.execute(found)))
+                broken = _first_broken(after, previous, rows, stored)
+                if broken is not None:
+                    return broken
+                after, previous = int(rows[-1][0]), str(rows[-1][-1])
 
     def close(self) -> None:
         """Give the connections back. The journal may be used again; it then connects anew."""
@@ -137,32 +163,58 @@ class SqlJournal:
             raise IntegrityError(f"{self._name}: entry {seq} is not what was written: {error}") from error
 
 
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """A hundred thousand entries are no garbage; looking for it among them doubles the time to read them."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+def _select(query: Query) -> sa.Select[Any]:
+    table, about = schema.journal, schema.subject
+    chosen = sa.select(*table.c).where(table.c.seq > query.after)
+    named = {about.c.kind: query.kind, about.c.rollout: query.rollout, about.c.version: query.version}
+    wanted = [column == value for column, value in named.items() if value is not None]
+    if wanted:
+        chosen = chosen.where(table.c.seq.in_(sa.select(about.c.seq).where(*wanted)))
+    if query.before is not None:
+        chosen = chosen.where(table.c.seq < query.before)
+    if query.cause is not None:
+        chosen = chosen.where(table.c.cause == query.cause)
+    if query.since is not None:
+        chosen = chosen.where(table.c.at >= query.since)
+    if query.until is not None:
+        chosen = chosen.where(table.c.at < query.until)
+    chosen = chosen.order_by(table.c.seq.desc() if query.newest else table.c.seq)
+    return chosen if query.limit is None else chosen.limit(query.limit)
+
+
+def _first_broken(after: int, previous: str, rows: Sequence[Sequence[Any]], stored: set[tuple[Any, ...]]) -> int | None:
+    """Of the entries after ``after``: the first that does not continue the chain, or that its subjects do not name.
+
+    The digest is taken over the very bytes that are stored: a change that JSON would not show, shows.
+    """
+    for expected, row in enumerate(rows, start=after + 1):
+        seq, at, actor, cause, actions, reasons, evidence, before, digest = row
+        whole = seq == expected and before == previous
+        if not whole or chain(previous, seq, at, actor, cause, Written(actions, reasons, evidence)) != digest:
+            return int(seq)
+        wanted = {tuple(about.values()) for about in schema.subject_rows(seq, _decode(actions))}
+        if not wanted <= stored:
+            return int(seq)
+        stored -= wanted
+        previous = digest
+    return min((int(about[0]) for about in stored), default=None)
 
 
 def rows_of(head: int, digest: str, drafts: Sequence[Draft]) -> list[dict[str, Any]]:
     """The rows that append ``drafts`` after entry ``head``, chained; keys in the order of the table's columns."""
     rows = []
     for seq, draft in enumerate(drafts, start=head + 1):
-        previous, digest = digest, chain(digest, seq, draft)
+        written, at = Written.of(draft), float(draft.at)
+        previous, digest = digest, chain(digest, seq, at, draft.actor, draft.cause, written)
         rows.append(
             {
                 "seq": seq,
-                "at": float(draft.at),
+                "at": at,
                 "actor": draft.actor,
                 "cause": draft.cause,
-                "actions": canonical(draft.actions),
-                "reasons": canonical(draft.reasons),
-                "evidence": canonical(draft.evidence),
+                "actions": written.actions,
+                "reasons": written.reasons,
+                "evidence": written.evidence,
                 "previous": previous,
                 "digest": digest,
             }

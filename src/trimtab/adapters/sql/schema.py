@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
 from trimtab.adapters.sql.engine import translated
 from trimtab.core.domain.errors import ExternalError
+from trimtab.core.domain.journal import subjects
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision in ``migrations/versions`` (a test holds them equal)."""
 
 VERSION_TABLE = "journal_revision"
@@ -33,6 +36,31 @@ journal = sa.Table(
     sa.Column("digest", sa.String(64), nullable=False),
 )
 """JSON is kept as text: its bytes are hashed, and databases reorder their own JSON types."""
+
+subject = sa.Table(
+    "journal_subject",
+    metadata,
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("place", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("rollout", sa.Text),
+    sa.Column("version", sa.BigInteger),
+)
+"""What the actions of an entry are about (``core.domain.journal.subjects``): written with it, to find it by."""
+
+sa.Index("journal_by_cause", journal.c.cause)
+sa.Index("journal_by_time", journal.c.at)
+sa.Index("journal_subject_by_kind", subject.c.kind, subject.c.seq)
+sa.Index("journal_subject_by_rollout", subject.c.rollout, subject.c.seq)
+sa.Index("journal_subject_by_version", subject.c.version, subject.c.seq)
+
+
+def subject_rows(seq: int, actions: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of ``subject`` for an entry."""
+    return [
+        {"seq": seq, "place": place, "kind": about.kind, "rollout": about.rollout, "version": about.version}
+        for place, about in enumerate(subjects(actions))
+    ]
 
 
 def ensure(engine: sa.Engine, name: str) -> None:

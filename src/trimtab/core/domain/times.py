@@ -38,6 +38,19 @@ def parse_duration(text: str) -> float:
     return sum(float(n) * _UNITS[u] for n, u in parts)
 
 
+def parse_time(text: str) -> float:
+    """Seconds since the epoch of a date or time in ISO 8601; without a zone it is UTC.
+
+    >>> parse_time("1970-01-02")
+    86400.0
+    """
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise UserError(f"'{text[:40]}' is not a time; write e.g. 2026-11-22 or 2026-11-22T05:00") from None
+    return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
+
+
 def duration_text(seconds: float) -> str:
     """The shortest plain form of a duration.
 

@@ -12,10 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 from trimtab.core.domain.errors import ExternalError
 from trimtab.core.domain.gate import VersionRecord
-from trimtab.core.domain.journal import Draft, Entry
+from trimtab.core.domain.journal import Draft, Entry, Query
 from trimtab.core.domain.proof import Proof
 from trimtab.core.domain.routes import Routes
-from trimtab.ports import JobReport, Jobs, Journal, Notice, Notifier, Registry, RunLog, ServerReport, Target
+from trimtab.ports import (
+    JobReport,
+    Jobs,
+    Journal,
+    Notice,
+    Notifier,
+    Registry,
+    RunLog,
+    ServerReport,
+    Skimmed,
+    Target,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -96,9 +107,16 @@ class TroubledJournal:
     def head(self) -> int:
         return self._inner.head()
 
-    def read(self, after: int = 0) -> list[Entry]:
+    def read(self, after: int = 0, limit: int | None = None) -> list[Entry]:
         self._chaos.around("journal", "read")
-        return self._inner.read(after)
+        return self._inner.read(after, limit)
+
+    def find(self, query: Query) -> list[Entry]:
+        return self._inner.find(query)
+
+    def skim(self, after: int = 0) -> Sequence[Skimmed]:
+        self._chaos.around("journal", "skim")
+        return self._inner.skim(after)
 
     def append(self, expected: int, drafts: Sequence[Draft]) -> list[Entry]:
         self._chaos.around("journal", "append")

@@ -19,6 +19,7 @@ from trimtab.core.decide import status as statuses
 from trimtab.core.decide.actions import EnterStep, StartTraining
 from trimtab.core.decide.decide import Decision, Rule
 from trimtab.core.decide.moves import Move
+from trimtab.core.decide.open_status import OpenStatus
 from trimtab.core.decide.policy import Policy
 from trimtab.core.decide.snapshot import Snapshot
 from trimtab.core.decide.status import Approval, Rollout, Status
@@ -194,8 +195,8 @@ def _blind(policy: Policy, status: Status, snapshot: Snapshot, now: float) -> Mo
     return rollouts.judge_rollout(policy, replace(status, incidents=()), snapshot, now)
 
 
-def _nagging(status: Status, question: Approval, at: float) -> Status:  # noqa: ARG001
-    return status
+def _nagging(status: OpenStatus, question: Approval, at: float) -> None:
+    """A no is no answer."""
 
 
 def _apply_at_once(routes: Routes, target: Target) -> None:
@@ -244,7 +245,7 @@ MUTANTS = (
     Mutant(
         "blind", "goes on while the data are broken", changes=((deciding, "RULES", _rules("judge_rollout", _blind)),)
     ),
-    Mutant("nagging", "asks again after a no", changes=((folding, "_declined", _nagging),)),
+    Mutant("nagging", "asks again after a no", changes=((folding, "_decline", _nagging),)),
     Mutant("rewrites", "edits the journal", Build(journal=Rewrites)),
     Mutant("trusts-aliases", "never looks at the aliases again", changes=((converge, "ALIAS_LOOKS", 10**9),)),
     Mutant(
