@@ -82,7 +82,7 @@ def test_metadata(plain: Server, flights: Server) -> None:
     """A generic client looks before it sends."""
     assert plain.get("/v2")[1]["name"] == "trimtab"
     assert plain.get("/v2/health/live") == (200, {"live": True})
-    assert plain.get("/v2/health/ready") == (200, {"ready": True})
+    assert plain.get("/v2/health/ready") == (200, {"live": True, "ready": True})
     assert plain.get("/v2/models/plain/ready") == (200, {"name": "plain", "ready": True})
     assert plain.get("/v2/models/plain/versions/1/ready")[0] == 200
     assert plain.get("/v2/models/plain/versions/9/ready")[0] == 404

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from trimtab.serving import mlflow_scoring, oip, oip_binary, paths
 from trimtab.serving.deployment import Deployment, Slot
@@ -25,16 +25,20 @@ from trimtab.serving.http import (
     unavailable,
 )
 from trimtab.serving.ids import IdSource
-from trimtab.serving.labels import LabelMemory, decode_labels
+from trimtab.serving.labelling import Labelling
 from trimtab.serving.live import LiveDeployment
 from trimtab.serving.log import LogWriter
 from trimtab.serving.metrics import Metrics
+from trimtab.serving.package import ClassValue
 from trimtab.serving.scoring import Scored, Scorer
+from trimtab.serving.security import needed
 from trimtab.serving.settings import ServerSettings
 from trimtab.serving.status import Status
 
 CACHED_PATHS = 1024
 MLFLOW_CODES = {404: "RESOURCE_DOES_NOT_EXIST", 500: "INTERNAL_ERROR", 503: "TEMPORARILY_UNAVAILABLE"}
+
+T = TypeVar("T")
 
 _log = logging.getLogger("trimtab.serving")
 
@@ -69,9 +73,10 @@ class App:
         self._status = status
         self._batch_ids, self._thread_ids = ids
         self._clock = clock
-        self._memory = LabelMemory(settings.limits.label_ids)
+        self._labelling = Labelling(log, metrics, settings.limits, clock)
+        self.routes = {path.encode(): paths.Target(endpoint) for path, endpoint in settings.routes}
         self._targets: dict[bytes, paths.Target] = {}
-        description = Description(settings.deployment, status.version, settings.limits.rows, {}, {})
+        description = Description(settings, status.version, lambda endpoint: needed(settings.security, endpoint))
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="batches")
         self._batches = 0
         self._endpoints: dict[str, Callable[[Request, paths.Target], Answer | Later | Awaitable[Answer]]] = {
@@ -84,6 +89,7 @@ class App:
             "model-ready": self._model_ready,
             "infer": self._infer,
             "invocations": self._invocations,
+            "vertex": self._invocations,
             "ping": self._ping,
             "version": lambda _request, _target: Response(status.version.encode(), media=TEXT),
             "labels": self._labels,
@@ -97,7 +103,7 @@ class App:
         """Answer a request. Never raises."""
         target = self._targets.get(request.url)
         if target is None:
-            found = paths.find(request.path)
+            found = self.routes.get(request.path) or paths.find(request.path)
             if found is None:
                 self._metrics.response("unknown", 404)
                 return error_response(404, f"there is nothing at {request.path[:200].decode('latin-1')}")
@@ -200,33 +206,38 @@ class App:
             return scored, oip_binary.encode(scored, call.id, names, binary)
         return scored, oip.encode(scored, call.id, names)
 
-    def _invocations(self, request: Request, _target: paths.Target) -> Answer | Awaitable[Answer]:
-        deployment = self._deployment()
+    def _invocations(self, request: Request, target: paths.Target) -> Answer | Awaitable[Answer]:
+        deployment, bare = self._deployment(), target.endpoint == "vertex"
         if len(request.body) > self._limits.inline_bytes:
-            return self._threaded(lambda ids: self._invocation_batch(deployment, request, ids))
-        scored, body = self._invocation_batch(deployment, request, self._batch_ids)
+            return self._threaded(lambda ids: self._invocation_batch(deployment, request, ids, bare))
+        scored, body = self._invocation_batch(deployment, request, self._batch_ids, bare)
         self._scorer.commit(scored)
         return self._recorded(body)
 
-    def _invocation_batch(self, deployment: Deployment, request: Request, ids: IdSource) -> tuple[Scored, Answer]:
+    def _invocation_batch(
+        self, deployment: Deployment, request: Request, ids: IdSource, bare: bool
+    ) -> tuple[Scored, Answer]:
         signature = deployment.champion.signature
         inputs = mlflow_scoring.decode_invocation(request.media_type, request.body, signature, self._limits.rows)
         scored = self._scorer.batch(deployment, None, inputs, request.started, ids)
-        return scored, mlflow_scoring.encode_predictions(scored) if scored.predictions else b""
+        return scored, mlflow_scoring.encode_predictions(scored, bare) if scored.predictions else b""
 
     async def _threaded(self, work: Callable[[IdSource], tuple[Scored, Answer]]) -> Answer:
         """Decode and score a large body in the batch thread, record it on the event loop."""
-        if self._batches >= self._limits.queued_batches:
-            raise unavailable(f"{self._batches} batches are waiting already")
-        self._batches += 1
-        try:
-            scored, body = await asyncio.get_running_loop().run_in_executor(self._pool, work, self._thread_ids)
-        finally:
-            self._batches -= 1
+        scored, body = await self._in_thread(lambda: work(self._thread_ids))
         self._scorer.commit(scored)
         if self._sync:
             await self._log.settled()
         return body
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        if self._batches >= self._limits.queued_batches:
+            raise unavailable(f"{self._batches} batches are waiting already")
+        self._batches += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        finally:
+            self._batches -= 1
 
     def _deployment(self) -> Deployment:
         deployment = self._live.current
@@ -255,24 +266,17 @@ class App:
     # --- labels -------------------------------------------------------------------------------------------------------
 
     def _labels(self, request: Request, _target: paths.Target) -> Answer | Awaitable[Answer]:
-        if request.media_type not in ("", "application/json"):
-            raise RequestError(415, f"content type '{request.media_type}' is not application/json: {_CURL_HINT}")
-        deployment = self._deployment()
-        labels = decode_labels(request.body, deployment.classes, self._clock(), self._limits.rows)
-        sorted_labels = self._memory.sort(labels)
-        if sorted_labels.fresh and not self._log.add_labels(sorted_labels.fresh):
-            raise unavailable("the label log cannot be written and its queue is full; send these labels again")
-        self._memory.remember(sorted_labels.fresh)
-        accepted = len(labels) - sorted_labels.repeated - sorted_labels.conflicting
-        self._metrics.labels_accepted += accepted
-        self._metrics.labels_repeated += sorted_labels.repeated
-        self._metrics.labels_conflicting += sorted_labels.conflicting
-        counts = {
-            "accepted": accepted,
-            "repeated": sorted_labels.repeated,
-            "conflicting": sorted_labels.conflicting,
-        }
-        return self._recorded(json_response(counts))
+        classes = self._deployment().classes
+        if len(request.body) > self._limits.inline_bytes:
+            return self._labels_later(request, classes)
+        return self._recorded(self._labelling.keep(self._labelling.decode(request, classes)))
+
+    async def _labels_later(self, request: Request, classes: tuple[ClassValue, ...] | None) -> Answer:
+        labels = await self._in_thread(lambda: self._labelling.decode(request, classes))
+        answer = self._labelling.keep(labels)
+        if self._sync:
+            await self._log.settled()
+        return answer
 
     # --- what it is ---------------------------------------------------------------------------------------------------
 
@@ -281,7 +285,7 @@ class App:
 
     def _ready(self, _request: Request, _target: paths.Target) -> Answer:
         ready = self._live.current is not None
-        body: dict[str, Any] = {"ready": ready}
+        body: dict[str, Any] = {"live": True, "ready": ready}
         if not ready:
             body["error"] = str(self._live.refusal or "still starting")
         return json_response(body, 200 if ready else 503)

@@ -38,6 +38,8 @@ def attach(inputs: Inputs, parameters: Mapping[str, Any] | None, signature: Sign
     if times is not None:
         inputs.event_times = [None if _missing(v) else epoch_seconds(v, "event time") for v in _plain(times)]
     ids = parameters.get("prediction_ids", parameters.get("prediction_id"))
+    if "prediction_id" in parameters and "prediction_ids" in parameters:
+        raise RequestError(400, "parameters: send either prediction_id or prediction_ids, not both")
     listed = _listed(ids, inputs.rows, "parameters.prediction_ids", spread=False)
     if listed is not None:
         inputs.ids = [prediction_id(value, "parameters.prediction_ids") for value in listed]

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable
 from functools import cache
 from importlib import resources
-from pathlib import Path
 
 import msgspec
 
 from trimtab.core.domain.errors import TrimtabError
 from trimtab.serving.deployment import Deployment
 from trimtab.serving.http import Response
-from trimtab.serving.openapi import Described, document
+from trimtab.serving.openapi import ENDPOINTS, Described, document
 from trimtab.serving.package import Example, read_example
+from trimtab.serving.settings import ServerSettings
 
 HTML = b"text/html; charset=utf-8"
 POLICY = (
@@ -28,14 +28,12 @@ _log = logging.getLogger("trimtab.serving")
 class Description:
     """``/openapi.json`` and ``/docs``. The document is made anew when the deployment changes."""
 
-    def __init__(
-        self, directory: Path, version: str, rows_max: int, secured: Mapping[str, str], routes: Mapping[str, str]
-    ) -> None:
-        self._directory = directory
+    def __init__(self, settings: ServerSettings, version: str, needed: Callable[[str], tuple[str, ...]]) -> None:
+        self._directory = settings.deployment
         self._version = version
-        self._rows_max = rows_max
-        self._secured = secured
-        self._routes = routes
+        self._rows_max = settings.limits.rows
+        self._secured = {endpoint: kinds for endpoint in ENDPOINTS if (kinds := needed(endpoint))}
+        self._routes = dict(settings.routes)
         self._of: Deployment | None = None
         self._body = b""
 

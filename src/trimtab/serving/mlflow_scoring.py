@@ -14,13 +14,12 @@ from trimtab.serving.http import RequestError
 from trimtab.serving.inputs import Inputs, describe
 from trimtab.serving.oip import parse_json
 from trimtab.serving.package import InputSpec, Signature
+from trimtab.serving.tables import ARROW, PARQUET, read_table
 
 if TYPE_CHECKING:
     from trimtab.serving.scoring import Scored
 
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
-PARQUET = {"application/vnd.apache.parquet", "application/x-parquet"}
-ARROW = {"application/vnd.apache.arrow.stream", "application/vnd.apache.arrow.file"}
 
 _decoder = msgspec.json.Decoder(dict[str, Any])
 
@@ -37,7 +36,7 @@ def decode_invocation(media: str, body: bytes, signature: Signature, rows_max: i
     elif media == "text/csv":
         inputs = _csv(body, signature)
     elif media in PARQUET or media in ARROW:
-        inputs = _table(body, media)
+        inputs = _table(body, media, signature, rows_max)
     else:
         raise RequestError(
             415,
@@ -56,9 +55,17 @@ def decode_invocation(media: str, body: bytes, signature: Signature, rows_max: i
     return inputs
 
 
-def encode_predictions(scored: Scored) -> bytes:
-    """``{"predictions": […]}``, with the prediction ids beside them."""
-    return msgspec.json.encode({"predictions": scored.predictions, "prediction_ids": scored.ids})
+def encode_predictions(scored: Scored, bare: bool = False) -> bytes:
+    """``{"predictions": […]}``, with the prediction ids and the version beside them; ``bare``: without."""
+    fields: dict[str, Any] = {"predictions": scored.predictions}
+    if not bare:
+        fields["prediction_ids"] = scored.ids
+        versions = set(scored.versions)
+        if len(versions) == 1:
+            fields["model_version"] = str(scored.versions[0])
+        else:
+            fields["model_versions"] = [str(version) for version in scored.versions]
+    return msgspec.json.encode(fields)
 
 
 def _json(body: bytes, signature: Signature) -> tuple[Inputs, dict[str, Any] | None]:
@@ -67,9 +74,10 @@ def _json(body: bytes, signature: Signature) -> tuple[Inputs, dict[str, Any] | N
     if len(given) != 1:
         found = " and ".join(given) or f"none (keys: {', '.join(list(message)[:10]) or 'none'})"
         raise RequestError(400, f"the body must have exactly one of {', '.join(FORMATS)}; found {found}")
-    parameters = message.get("params")
+    word = "parameters" if "parameters" in message and "params" not in message else "params"  # Vertex: parameters
+    parameters = message.get(word)
     if parameters is not None and not isinstance(parameters, dict):
-        raise RequestError(400, f"params must be an object, found {describe(parameters)}")
+        raise RequestError(400, f"{word} must be an object, found {describe(parameters)}")
     name, value = given[0], message[given[0]]
     if name == "dataframe_split":
         return _split(value), parameters
@@ -188,29 +196,25 @@ def _cell(text: str, spec: InputSpec | None, row: int) -> str | float | bool | N
         ) from None
 
 
-def _table(body: bytes, media: str) -> Inputs:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        if media in PARQUET:
-            table = pq.read_table(io.BytesIO(body))
-        elif media == "application/vnd.apache.arrow.file":
-            table = pa.ipc.open_file(io.BytesIO(body)).read_all()
-        else:
-            table = pa.ipc.open_stream(io.BytesIO(body)).read_all()
-        return Inputs(len(table), {name: _arrow_column(table.column(name)) for name in table.column_names})
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        raise RequestError(400, f"the body is not {media}: {error}") from None
+def _table(body: bytes, media: str, signature: Signature, rows_max: int) -> Inputs:
+    table = read_table(body, media, rows_max)
+    names = set(signature.names)
+    return Inputs(
+        len(table), {name: _arrow_column(table.column(name), name, name in names) for name in table.column_names}
+    )
 
 
-def _arrow_column(column: Any) -> Any:
+def _arrow_column(column: Any, name: str, wanted: bool) -> Any:
+    """Numbers as float64 where the model takes them; times as seconds."""
     import pyarrow as pa
 
     kind = column.type
-    if pa.types.is_floating(kind) or pa.types.is_integer(kind):
-        return column.cast(pa.float64(), safe=False).to_numpy().astype(np.float64)
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        micros = column.cast(pa.timestamp("us", tz=getattr(kind, "tz", None))).cast(pa.int64())
-        return [None if value is None else value / 1e6 for value in micros.to_pylist()]
-    return column.to_pylist()
+    try:
+        if wanted and (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind)):
+            return column.cast(pa.float64(), safe=False).to_numpy().astype(np.float64)
+        if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+            micros = column.cast(pa.timestamp("us", tz=getattr(kind, "tz", None)), safe=False).cast(pa.int64())
+            return [None if value is None else value / 1e6 for value in micros.to_pylist()]
+        return column.to_pylist()
+    except (pa.ArrowException, ValueError, OverflowError) as error:
+        raise RequestError(400, f"column '{name}' ({kind}) cannot be read: {error}") from None

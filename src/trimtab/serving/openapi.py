@@ -18,6 +18,10 @@ MLFLOW = "MLflow, SageMaker, Vertex"
 LABELS = "Labels"
 OPERATION = "Operation"
 
+ENDPOINTS = (
+    "infer", "invocations", "vertex", "labels", "server", "live", "ready", "models", "model", "model-ready", "ping",
+    "version", "metrics", "status",
+)  # fmt: skip
 ERRORS = {
     400: "The request is wrong: the field and what was found are named.",
     401: "A bearer token is needed, or the one sent is not known.",
@@ -43,8 +47,8 @@ class Described:
     example: Example | None
     server_version: str
     rows_max: int
-    secured: Mapping[str, str] = field(default_factory=dict)
-    """Endpoint to the kind of token that it needs."""
+    secured: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Endpoint to the kinds of token of which it needs one."""
     routes: Mapping[str, str] = field(default_factory=dict)
     """Paths of the environment's own, to endpoints."""
 
@@ -65,7 +69,7 @@ def document(about: Described) -> dict[str, Any]:
     if about.secured:
         described["components"]["securitySchemes"] = {
             kind: {"type": "http", "scheme": "bearer", "description": f"A token for {kind}."}
-            for kind in sorted(set(about.secured.values()))
+            for kind in sorted({kind for kinds in about.secured.values() for kind in kinds})
         }
     return described
 
@@ -109,7 +113,7 @@ def _paths(about: Described) -> dict[str, Any]:
         if endpoint == "ping":
             paths[path] = {"get": _read(about, endpoint, "vertex-health", MLFLOW, "Vertex: ready", None)}
         else:
-            paths[path] = {"post": _invocations(about, "vertex-predict")}
+            paths[path] = {"post": _invocations(about, "vertex-predict", "vertex")}
     return paths
 
 
@@ -158,7 +162,7 @@ def _operation(
             answers["503"]["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}
     operation["responses"] = answers
     if endpoint in about.secured:
-        operation["security"] = [{about.secured[endpoint]: []}]
+        operation["security"] = [{kind: []} for kind in about.secured[endpoint]]
     return operation
 
 
@@ -205,10 +209,10 @@ def _infer(about: Described, words: str, suffix: str = "", which: str = "") -> d
     return operation
 
 
-def _invocations(about: Described, name: str) -> dict[str, Any]:
+def _invocations(about: Described, name: str, endpoint: str = "invocations") -> dict[str, Any]:
     answers = {"200": _ok("Predictions", reference("InvocationResponse"), example=invocation_answer(about))}
     errors = (400, 408, 413, 415, 431)
-    operation = _operation(about, "invocations", name, MLFLOW, "Predict any number of rows", answers, errors)
+    operation = _operation(about, endpoint, name, MLFLOW, "Predict any number of rows", answers, errors)
     operation["description"] = (
         "JSON, or a table: text/csv with a line of names, application/vnd.apache.parquet, "
         "application/vnd.apache.arrow.stream, application/vnd.apache.arrow.file."

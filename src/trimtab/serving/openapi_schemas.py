@@ -146,6 +146,7 @@ def _parameters() -> Schema:
                 "description": "Send all outputs as bytes behind the JSON (the binary tensor data extension).",
             },
         },
+        "not": {"required": ["prediction_id", "prediction_ids"]},
         "description": "Others are ignored.",
     }
 

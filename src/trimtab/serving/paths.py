@@ -34,6 +34,7 @@ FIXED = {
 METHODS = {
     "infer": (b"POST",),
     "invocations": (b"POST",),
+    "vertex": (b"POST",),
     "labels": (b"POST",),
 }
 READ = (b"GET", b"HEAD")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from trimtab.core.domain.errors import UserError
+from trimtab.serving.security import Security
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
@@ -69,6 +70,11 @@ class ServerSettings:
     poll_s: float = 0.05
     """How often ``routes.json`` is looked at."""
     limits: Limits = field(default_factory=Limits)
+    security: Security = field(default_factory=Security)
+    routes: tuple[tuple[str, str], ...] = ()
+    """Further paths and the endpoints they name: what a platform tells its containers to answer."""
+    tracing: bool = False
+    """Send OpenTelemetry traces, as the standard variables of the environment say."""
 
     def __post_init__(self) -> None:
         problems = []

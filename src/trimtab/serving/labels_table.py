@@ -1,0 +1,60 @@
+"""Labels in bulk as a table (Parquet, Arrow): the same checks and errors as for those in JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trimtab.serving.context import prediction_id
+from trimtab.serving.http import RequestError
+from trimtab.serving.inputs import epoch_seconds
+from trimtab.serving.labels import label_value
+from trimtab.serving.package import ClassValue
+from trimtab.serving.records import LabelRecord
+from trimtab.serving.tables import read_table
+
+COLUMNS = ("prediction_id", "label", "label_time")
+
+
+def decode_label_table(
+    body: bytes, media: str, classes: tuple[ClassValue, ...] | None, now: float, rows_max: int
+) -> list[LabelRecord]:
+    """The labels of a table with the columns of ``COLUMNS`` (``label_time`` need not be there), all good or none.
+
+    Raises:
+        RequestError: the body is no such table, or a label, id or time is not what it must be; its row is named.
+    """
+    table = read_table(body, media, rows_max, COLUMNS)
+    for name in COLUMNS[:2]:
+        if name not in table.column_names:
+            there = ", ".join(table.column_names) or "none of them"
+            raise RequestError(400, f"the table has no column '{name}'; it needs {', '.join(COLUMNS[:2])}, has {there}")
+    ids, labels = _values(table.column("prediction_id")), _values(table.column("label"))
+    times = _values(table.column("label_time")) if "label_time" in table.column_names else [None] * len(ids)
+    records = []
+    for row, (identity, label, at) in enumerate(zip(ids, labels, times, strict=True)):
+        known = now if _missing(at) else epoch_seconds(at, f"label_time in row {row}")
+        records.append(
+            LabelRecord(
+                prediction_id(identity, f"prediction_id in row {row}"),
+                label_value(label, classes, f"label in row {row}"),
+                known,
+                now,
+            )
+        )
+    return records
+
+
+def _values(column: Any) -> list[Any]:
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_date(kind) or pa.types.is_timestamp(kind):  # a day is its first moment; below microseconds is cut
+        column = column.cast(pa.timestamp("us", tz=getattr(kind, "tz", None)), safe=False)
+    if pa.types.is_timestamp(column.type):  # numbers: Python's dates end where Arrow's do not
+        return [None if value is None else value / 1e6 for value in column.cast(pa.int64()).to_pylist()]
+    values: list[Any] = column.to_pylist()
+    return values
+
+
+def _missing(value: Any) -> bool:
+    return value is None or value != value

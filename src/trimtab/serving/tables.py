@@ -1,0 +1,68 @@
+"""Tables that come as bodies: Parquet and Arrow IPC, bounded before they are unpacked."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from typing import Any
+
+from trimtab.serving.http import RequestError
+
+PARQUET = {"application/vnd.apache.parquet", "application/x-parquet"}
+STREAM = "application/vnd.apache.arrow.stream"
+FILE = "application/vnd.apache.arrow.file"
+ARROW = {STREAM, FILE}
+BATCH_ROWS = 1024
+BYTES_MAX = 256 * 1024 * 1024
+"""A table may unpack to this much; a few bytes can stand for gigabytes."""
+
+
+def read_table(body: bytes, media: str, rows_max: int, columns: Iterable[str] | None = None) -> Any:
+    """A ``pyarrow.Table`` of the body. ``columns``: those to read, where it has them; None: all.
+
+    Raises:
+        RequestError: the bytes are not of that type, or hold more than the limits.
+    """
+    import pyarrow as pa
+
+    try:
+        batches, schema = (_parquet if media in PARQUET else _arrow)(body, media, rows_max, columns)
+        if len(set(schema.names)) != len(schema.names):
+            raise RequestError(400, "the table names a column twice")
+        kept, rows, size = [], 0, 0
+        for batch in batches:
+            rows, size = rows + batch.num_rows, size + batch.nbytes
+            _bounded(rows, rows_max)
+            if size > BYTES_MAX:
+                raise RequestError(413, f"the table unpacks to more than {BYTES_MAX} bytes; send several requests")
+            kept.append(batch)
+        return pa.Table.from_batches(kept, schema)
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise RequestError(400, f"the body is not {media}: {error}") from None
+
+
+def _parquet(body: bytes, media: str, rows_max: int, columns: Iterable[str] | None) -> Any:  # noqa: ARG001  as _arrow
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(io.BytesIO(body))
+    _bounded(file.metadata.num_rows, rows_max)
+    schema = file.schema_arrow
+    if columns is not None:
+        schema = pa.schema([schema.field(name) for name in columns if name in schema.names])
+    return file.iter_batches(BATCH_ROWS, columns=schema.names), schema
+
+
+def _arrow(body: bytes, media: str, rows_max: int, columns: Iterable[str] | None) -> Any:  # noqa: ARG001  as _parquet
+    import pyarrow as pa
+
+    if media == FILE:
+        reader = pa.ipc.open_file(io.BytesIO(body))
+        return (reader.get_batch(i) for i in range(reader.num_record_batches)), reader.schema
+    reader = pa.ipc.open_stream(io.BytesIO(body))
+    return reader, reader.schema
+
+
+def _bounded(rows: int, rows_max: int) -> None:
+    if rows > rows_max:
+        raise RequestError(413, f"the body has {rows} rows, the limit is {rows_max}; send several requests")
