@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from trimtab.serving.deployment import refusals_of
 from trimtab.serving.live import LiveDeployment
 from trimtab.serving.log import LogWriter
-from trimtab.serving.metrics import Metrics, render_metrics
+from trimtab.serving.metrics import Metrics
+from trimtab.serving.metrics_text import render, totals_of
 from trimtab.serving.settings import ServerSettings
 from trimtab.serving.shadow import ShadowQueue
 from trimtab.serving.transport import HttpServer
 
 EXTENSIONS = ("model_metadata", "binary_tensor_data", "trimtab_labels", "trimtab_entity_routing")
+
+PUBLISH_S = 0.5
+"""How old the gauges of a sibling may be in ``/metrics``; requests and labels are counted there at once."""
 
 
 class Status:
@@ -89,55 +96,37 @@ class Status:
         return body
 
     def metrics(self) -> bytes:
-        """The body of ``/metrics``."""
-        deployment, log, metrics = self._live.current, self._log, self._metrics
-        http = self.http
-        gauges: dict[str, tuple[str, str, float]] = {
-            "trimtab_generation": (
-                "gauge",
-                "Generation of the routes served; -1: none.",
-                -1 if deployment is None else deployment.generation,
-            ),
-            "trimtab_reloads_total": ("counter", "Changes of the deployment.", metrics.reloads),
-            "trimtab_reloads_refused_total": ("counter", "Routes that could not be served.", metrics.refused_reloads),
-            "trimtab_routes_refused": (
-                "gauge",
-                "1 while the routes on disk are refused.",
-                int(self._live.refusal is not None),
-            ),
-            "trimtab_log_rows_written_total": ("counter", "Rows on disk.", log.written),
-            "trimtab_log_rows_lost_total": (
-                "counter",
-                "Rows that will never be on disk.",
-                log.health.dropped + log.health.lost,
-            ),
-            "trimtab_log_write_errors_total": ("counter", "Failed attempts to write.", log.health.write_errors),
-            "trimtab_log_alarm": (
-                "gauge",
-                "1 while records do not reach the disk as they should.",
-                int(bool(log.alarm)),
-            ),
-            "trimtab_log_rows_waiting": ("gauge", "Rows not yet on disk.", log.waiting),
-            "trimtab_shadow_rows_dropped_total": ("counter", "Rows not scored in shadow.", metrics.shadow_dropped),
-            "trimtab_inputs_ignored_total": (
-                "counter",
-                "Inputs that are no columns of the model.",
-                metrics.ignored_inputs,
-            ),
-            "trimtab_connections": ("gauge", "Open connections.", 0 if http is None else len(http.connections)),
-            "trimtab_requests_shed_total": (
-                "counter",
-                "Requests refused under overload.",
-                0 if http is None else http.shed,
-            ),
-            "trimtab_requests_malformed_total": (
-                "counter",
-                "Requests that broke HTTP or a limit.",
-                0 if http is None else http.bad_requests,
-            ),
-            "process_start_time_seconds": ("gauge", "Start of this worker.", self._started_at),
+        """The body of ``/metrics``: of all workers of this server."""
+        self.publish()
+        return render(totals_of(self._metrics))
+
+    def publish(self) -> None:
+        """Write down what other workers need to answer ``/metrics`` for us too."""
+        deployment, log, health, http = self._live.current, self._log, self._log.health, self.http
+        counters = {
+            "trimtab_log_rows_written_total": log.written,
+            "trimtab_log_rows_lost_total": health.dropped + health.lost,
+            "trimtab_log_write_errors_total": health.write_errors,
+            "trimtab_requests_shed_total": 0 if http is None else http.shed,
+            "trimtab_requests_malformed_total": 0 if http is None else http.bad_requests,
+            "process_cpu_seconds_total": time.process_time(),
         }
-        return render_metrics(metrics, gauges)
+        gauges = {
+            "trimtab_generation": -1 if deployment is None else deployment.generation,
+            "trimtab_routes_refused": int(self._live.refusal is not None),
+            "trimtab_log_alarm": int(log.alarm is not None),
+            "trimtab_log_rows_waiting": log.waiting,
+            "trimtab_connections": 0 if http is None else len(http.connections),
+            "process_start_time_seconds": self._started_at,
+            "process_resident_memory_bytes": _resident_bytes(),
+        }
+        self._metrics.publish(counters, gauges)
+
+    async def keep_publishing(self) -> None:
+        """Publish again and again, until cancelled."""
+        while True:
+            self.publish()
+            await asyncio.sleep(PUBLISH_S)
 
     def _counters(self) -> dict[str, Any]:
         metrics, http = self._metrics, self.http
@@ -164,3 +153,12 @@ class Status:
             "shed": 0 if http is None else http.shed,
             "malformed": 0 if http is None else http.bad_requests,
         }
+
+
+def _resident_bytes() -> float:
+    """Memory of this process; 0 where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0.0
+    return float(pages * os.sysconf("SC_PAGE_SIZE"))
