@@ -54,6 +54,9 @@ class Doubling:
     def predict_rows(self, rows: Any) -> Outputs:
         return self.predict(columns_of_rows(rows, self.signature.inputs))
 
+    def predict_matrix(self, _matrix: Any) -> Outputs:
+        raise AssertionError
+
 
 class Parts:
     """A gatherer with what it needs around it."""

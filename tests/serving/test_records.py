@@ -18,7 +18,7 @@ from trimtab.serving.deployment import Slot
 from trimtab.serving.log import LogWriter
 from trimtab.serving.metrics import ArmCounters
 from trimtab.serving.package import InputSpec, RuntimeSpec, Signature
-from trimtab.serving.records import BlockRecord, Layout, RowRecord, block_batch, row_batches
+from trimtab.serving.records import BlockRecord, Layout, block_batches
 
 SIGNATURE = Signature(
     model="m",
@@ -53,15 +53,30 @@ class NoModel:
     def predict_rows(self, _rows: Any) -> Any:
         raise AssertionError
 
+    def predict_matrix(self, _matrix: Any) -> Any:
+        raise AssertionError
+
 
 def slot(signature: Signature = SIGNATURE, version: int = 3) -> Slot:
     return Slot(version, "champion", NoModel(signature), Layout(signature), ArmCounters())
 
 
-def record(at: Slot, identity: str, values: Any, **more: Any) -> RowRecord:
-    prediction, scores, error = more.get("prediction", "yes"), more.get("scores", (0.25, 0.75)), more.get("error")
-    time, entity = more.get("time", NOON), more.get("entity")
-    return (at, 12, more.get("shadow", False), error, identity, time, time - 5, entity, 1.5, values, prediction, scores)
+def record(at: Slot, identity: str, values: Any, **more: Any) -> BlockRecord:
+    time, error = more.get("time", NOON), more.get("error")
+    return BlockRecord(
+        slot=at,
+        generation=12,
+        shadow=more.get("shadow", False),
+        error=error,
+        ids=[identity],
+        times=[time],
+        event_times=[time - 5],
+        entities=[more.get("entity")],
+        latencies_ms=[1.5],
+        inputs=values if values is None or isinstance(values, np.ndarray) else [values],
+        prediction=None if error else [more.get("prediction", "yes")],
+        scores=None if error else np.array([more.get("scores", (0.25, 0.75))]),
+    )
 
 
 def test_every_type_and_missing_values() -> None:
@@ -70,10 +85,10 @@ def test_every_type_and_missing_values() -> None:
     rows = [
         record(at, "a", [0.5, 3, True, "UA", NOON], entity="N1"),
         record(at, "b", [None, math.nan, None, None, None]),
-        record(at, "c", [1.0, 2, False, "x", NOON], error="boom", prediction=None, scores=None),
+        record(at, "c", [1.0, 2, False, "x", NOON], error="boom"),
         record(at, "d", None, shadow=True),
     ]
-    table = pa.Table.from_batches([batch for _, batch in row_batches(rows)])
+    table = pa.Table.from_batches([batch for _, batch in block_batches(rows)])
     got = {r["prediction_id"]: r for r in table.to_pylist()}
     assert (got["a"]["x.f"], got["a"]["x.i"], got["a"]["x.b"], got["a"]["x.s"]) == (0.5, 3, True, "UA")
     assert got["a"]["x.t"].timestamp() == NOON
@@ -128,11 +143,11 @@ def test_blocks_and_rows_make_the_same_file(tmp_path: Path) -> None:
         shadow=False,
         error=None,
         ids=["b", "c"],
-        times=NOON,
+        times=[NOON, NOON],
         event_times=[NOON, NOON],
         entities=["N1", None],
-        latency_ms=2.0,
-        columns={
+        latencies_ms=[2.0, 2.0],
+        inputs={
             "f": np.array([1.0, math.nan]),
             "i": np.array([1.0, 2.0]),
             "b": np.array([0.0, 1.0]),
@@ -142,8 +157,7 @@ def test_blocks_and_rows_make_the_same_file(tmp_path: Path) -> None:
         prediction=np.array(["no", "yes"], dtype=object),
         scores=np.array([[0.9, 0.1], [0.2, 0.8]]),
     )
-    assert block_batch(block).num_rows == 2
-    writer.add_block(block)
+    writer.add(block)
     floats = Signature(
         model="m",
         task="classification",
@@ -153,8 +167,8 @@ def test_blocks_and_rows_make_the_same_file(tmp_path: Path) -> None:
         runtime=RuntimeSpec("native", ()),
     )
     other = slot(floats, 4)
-    for identity, values in (("d", [1.0, 2.0]), ("e", [None, 2.0])):
-        writer.add(record(other, identity, other.layout.kept(values), prediction="no", scores=(0.75, 0.25)))
+    for identity, values in (("d", [1.0, 2.0]), ("e", [math.nan, 2.0])):
+        writer.add(record(other, identity, np.array([values]), prediction="no", scores=(0.75, 0.25)))
     writer.close()
     got = {r["prediction_id"]: r for r in read_log(tmp_path / "predictions").to_pylist()}
     assert sorted(got) == ["a", "b", "c", "d", "e"]

@@ -30,6 +30,7 @@ from trimtab.serving.live import LiveDeployment
 from trimtab.serving.log import LogWriter
 from trimtab.serving.metrics import Metrics
 from trimtab.serving.package import ClassValue
+from trimtab.serving.quick import QuickPath
 from trimtab.serving.scoring import Scored, Scorer
 from trimtab.serving.security import needed
 from trimtab.serving.settings import ServerSettings
@@ -68,11 +69,11 @@ class App:
             lambda status, count: metrics.response("infer", status, count),
             lambda error: self._failure("infer", error),
         )
+        self._quick = QuickPath(live, scorer, self._gatherer, settings.limits.inline_bytes)
         self._log = log
         self._metrics = metrics
         self._status = status
         self._batch_ids, self._thread_ids = ids
-        self._clock = clock
         self._labelling = Labelling(log, metrics, settings.limits, clock)
         self.routes = {path.encode(): paths.Target(endpoint) for path, endpoint in settings.routes}
         self._targets: dict[bytes, paths.Target] = {}
@@ -101,6 +102,9 @@ class App:
 
     def handle(self, request: Request) -> Answer | Later | Awaitable[Answer]:
         """Answer a request. Never raises."""
+        job = self._quick.take(request)
+        if job is not None:
+            return job
         target = self._targets.get(request.url)
         if target is None:
             found = self.routes.get(request.path) or paths.find(request.path)
@@ -175,12 +179,8 @@ class App:
             raise RequestError(415, f"content type '{request.media_type}' is not application/json: {_CURL_HINT}")
         if len(request.body) > self._limits.inline_bytes:
             return self._threaded(lambda ids: self._infer_batch(deployment, slot, request, ids))
-        message = oip.decode_floats(request.body) if oip_binary.HEAD_LENGTH not in request.headers else None
-        if message is not None and (row := message.row()) is not None:
-            job = self._scorer.floats_job(deployment, slot, row, message.id, request.started)
-            if job is not None:
-                return self._gatherer.add(job)
-        call = _decode_infer(request, deployment, self._limits.rows, message)
+        self._quick.know(request.url, deployment, slot)
+        call = _decode_infer(request, deployment, self._limits.rows)
         self._metrics.ignored_inputs += call.ignored
         if call.inputs.rows == 1 and call.outputs is None and not _wants_binary(call):
             return self._gatherer.add(self._scorer.prepare(deployment, slot, call.inputs, call.id, request.started))
@@ -309,14 +309,12 @@ class App:
         return json_response({"name": deployment.name, "ready": True})
 
 
-def _decode_infer(
-    request: Request, deployment: Deployment, rows_max: int, message: oip.FloatInfer | None = None
-) -> oip.Call:
+def _decode_infer(request: Request, deployment: Deployment, rows_max: int) -> oip.Call:
     signature = deployment.champion.signature
     head_length = request.headers.get(oip_binary.HEAD_LENGTH)
     if head_length is not None:
         return oip_binary.decode(request.body, head_length, signature, rows_max, deployment.known)
-    return oip.decode(request.body, signature, rows_max, deployment.known, message)
+    return oip.decode(request.body, signature, rows_max, deployment.known)
 
 
 def _wants_binary(call: oip.Call) -> bool:

@@ -11,14 +11,9 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import repeat
-from typing import Any
 
-import numpy as np
-
-from trimtab.core.domain.errors import DataError, ExternalError
 from trimtab.serving.http import Answer, RequestError, Response, unavailable
 from trimtab.serving.oip import encode_row
-from trimtab.serving.runtimes.base import Outputs
 from trimtab.serving.scoring import RowJob, Scorer
 
 ROWS_MAX = 256
@@ -75,28 +70,17 @@ class Gatherer:
     def _answers(self, jobs: list[RowJob]) -> Answers:
         """Score and record rows of one version."""
         try:
-            if len(jobs) > 1:
-                try:
-                    outputs = jobs[0].slot.model.predict_rows([job.values for job in jobs])
-                except (ExternalError, DataError):
-                    outputs = None  # one bad row fails them all: each gets its own call below, and its own error
-                if outputs is not None and not has_nan(outputs):
-                    scores = None if outputs.scores is None else outputs.scores.tolist()
-                    return self._finish(jobs, outputs.prediction.tolist(), scores)
-            return [answer for job in jobs for answer in self._alone(job)]
+            return self._scored(jobs)
+        except RequestError as error:
+            if len(jobs) == 1:
+                return self._failures(jobs, error)
+            # One bad row fails them all: each gets its own call, and its own error.
+            return [answer for job in jobs for answer in self._answers([job])]
         except Exception as error:  # noqa: BLE001  the edge: each client gets an answer, and others go on
             return self._failures(jobs, error)
 
-    def _alone(self, job: RowJob) -> Answers:
-        try:
-            prediction, scores = self._scorer.score(job)
-        except RequestError as error:
-            return self._failures([job], error)
-        return self._finish([job], [prediction], None if scores is None else [scores])
-
-    def _finish(self, jobs: list[RowJob], predictions: list[Any], scores: Sequence[Sequence[float]] | None) -> Answers:
-        slot = jobs[0].slot
-        self._scorer.finish(slot, jobs, predictions, scores)
+    def _scored(self, jobs: list[RowJob]) -> Answers:
+        slot, (predictions, scores) = jobs[0].slot, self._scorer.score(jobs)
         self._answered(200, len(jobs))
         model, version = slot.signature.model, slot.version
         return [
@@ -108,12 +92,6 @@ class Gatherer:
         answer = self._failure(error)
         self._answered(answer.status, len(jobs))
         return [(job, answer) for job in jobs]
-
-
-def has_nan(outputs: Outputs) -> bool:
-    """Whether a row's answer is not a number: no answer, whatever its caller makes of it."""
-    numbers = outputs.prediction if outputs.scores is None else outputs.scores
-    return numbers.dtype.kind == "f" and bool(np.isnan(numbers).any())
 
 
 def _by_slot(waiting: list[RowJob]) -> list[list[RowJob]]:

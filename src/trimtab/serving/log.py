@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,7 @@ import pyarrow as pa
 from trimtab.serving.columns import booleans, microseconds
 from trimtab.serving.log_files import HOUR_S, LABELS, PREDICTIONS, LogFiles
 from trimtab.serving.log_health import LogHealth
-from trimtab.serving.records import (
-    BlockRecord,
-    LabelRecord,
-    RowRecord,
-    block_batch,
-    label_batch,
-    row_batches,
-)
+from trimtab.serving.records import BlockRecord, LabelRecord, block_batches, label_batch
 
 PART = 1024
 """Rows turned into a batch at a time: short enough that the event loop hardly waits for the interpreter lock."""
@@ -48,12 +41,14 @@ class LogWriter:
         self._files = LogFiles(directory, worker)
         self._flush_s = flush_s
         self._limit = limit_rows
-        self._rows: deque[RowRecord] = deque()
         self._blocks: deque[BlockRecord] = deque()
         self._labels: deque[list[LabelRecord]] = deque()
         self._waiters: deque[Waiter] = deque()
         self._pending: dict[FileKey, list[pa.RecordBatch]] = {}
         self._pending_rows = 0
+        self._queued = 0
+        """Rows ever put into ``_blocks`` (counted by the event loop) and taken out (by the thread)."""
+        self._taken = 0
         self._wake = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._work, name="log-writer", daemon=True)
@@ -69,43 +64,24 @@ class LogWriter:
     @property
     def waiting(self) -> int:
         """Rows not yet on disk."""
-        blocks = sum(len(block.ids) for block in list(self._blocks))
-        return len(self._rows) + blocks + sum(map(len, list(self._labels))) + self._pending_rows
+        return self._queued - self._taken + sum(map(len, list(self._labels))) + self._pending_rows
 
     @property
     def alarm(self) -> str | None:
         """What people have to be told of the log, in words; None where all is well."""
         return self.health.alarm(self.waiting, time.monotonic())
 
-    def add(self, row: RowRecord) -> None:
-        """Queue the record of one row."""
-        rows = self._rows
-        queued = len(rows)
-        if queued + self._pending_rows >= self._limit:
-            self.health.drop(1, time.monotonic())
-            return
-        rows.append(row)
-        if queued >= PART and not self._wake.is_set():
-            self._wake.set()
-
-    def add_rows(self, rows: Sequence[RowRecord]) -> None:
-        """Queue the records of rows that were answered together."""
-        queue = self._rows
-        room = self._limit - len(queue) - self._pending_rows
-        if room < len(rows):
-            self.health.drop(len(rows) - max(room, 0), time.monotonic())
-            rows = rows[: max(room, 0)]
-        queue.extend(rows)
-        if len(queue) >= PART and not self._wake.is_set():
-            self._wake.set()
-
-    def add_block(self, block: BlockRecord) -> None:
-        """Queue the rows of a batch, all or none."""
-        if self.waiting + len(block.ids) > self._limit:
-            self.health.drop(len(block.ids), time.monotonic())
+    def add(self, block: BlockRecord) -> None:
+        """Queue rows, all or none."""
+        n = len(block.ids)
+        queued = self._queued - self._taken
+        if queued + self._pending_rows + n > self._limit:
+            self.health.drop(n, time.monotonic())
             return
         self._blocks.append(block)
-        self._wake.set()
+        self._queued += n
+        if queued + n >= PART and not self._wake.is_set():
+            self._wake.set()
 
     def add_labels(self, labels: list[LabelRecord]) -> bool:
         """Queue labels, all or none; False when there is no room."""
@@ -164,23 +140,29 @@ class LogWriter:
         return [self._waiters.popleft() for _ in range(len(self._waiters))]
 
     def _convert(self) -> None:
-        for rows in self._parts():
-            with self._counted(len(rows)):
-                for slot, batch in row_batches(rows):
+        for blocks, rows in self._parts():
+            with self._counted(rows):
+                for slot, batch in block_batches(blocks):
                     self._hold(PREDICTIONS, slot.layout.key, batch)
-        for _ in range(len(self._blocks)):
-            block = self._blocks.popleft()
-            with self._counted(len(block.ids)):
-                self._hold(PREDICTIONS, block.slot.layout.key, block_batch(block))
         for _ in range(len(self._labels)):
             labels = self._labels.popleft()
             with self._counted(len(labels)):
                 self._hold(LABELS, isinstance(labels[0].label, str), label_batch(labels))
 
-    def _parts(self) -> Iterator[list[RowRecord]]:
-        rows = self._rows
-        for _ in range(-(-len(rows) // PART)):
-            yield [rows.popleft() for _ in range(min(PART, len(rows)))]
+    def _parts(self) -> Iterator[tuple[list[BlockRecord], int]]:
+        """What is queued, about ``PART`` rows at a time."""
+        part, rows = [], 0
+        for _ in range(len(self._blocks)):
+            block = self._blocks.popleft()
+            part.append(block)
+            rows += len(block.ids)
+            if rows >= PART:
+                self._taken += rows
+                yield part, rows
+                part, rows = [], 0
+        if part:
+            self._taken += rows
+            yield part, rows
 
     @contextlib.contextmanager
     def _counted(self, rows: int) -> Iterator[None]:

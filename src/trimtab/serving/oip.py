@@ -60,38 +60,6 @@ class Infer(msgspec.Struct):
     outputs: list[RequestedOutput] | None = None
 
 
-class FloatTensor(msgspec.Struct):
-    name: str
-    shape: list[int]
-    datatype: str
-    data: list[float | None]
-    parameters: dict[str, Any] | None = None
-
-
-class FloatInfer(msgspec.Struct):
-    """The shape of nearly all requests: one flat tensor of numbers. Types are checked while decoding."""
-
-    inputs: tuple[FloatTensor]
-    id: str | None = None
-    parameters: dict[str, Any] | None = None
-    outputs: list[RequestedOutput] | None = None
-
-    def row(self) -> list[float | None] | None:
-        """The numbers, where they are a single row of several and nothing stands beside them."""
-        tensor = self.inputs[0]
-        data = tensor.data
-        if (
-            self.parameters is None
-            and self.outputs is None
-            and tensor.shape == [1, len(data)]
-            and tensor.datatype in FLOATS
-            and len(data) > 1
-        ):
-            return data
-        return None
-
-
-_float_decoder = msgspec.json.Decoder(FloatInfer)
 _decoder = msgspec.json.Decoder(Infer)
 
 
@@ -107,30 +75,16 @@ class Call:
     """Inputs that are no columns of the model."""
 
 
-def decode_floats(body: bytes) -> FloatInfer | None:
-    """The message, if it holds one flat tensor of numbers, as nearly all do; None: ``decode`` it."""
-    try:
-        return _float_decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-
-
-def decode(
-    body: bytes,
-    signature: Signature,
-    rows_max: int,
-    known: frozenset[str] = frozenset(),
-    message: FloatInfer | None = None,
-) -> Call:
-    """The body of an infer request; ``message``: what ``decode_floats`` made of it.
+def decode(body: bytes, signature: Signature, rows_max: int, known: frozenset[str] = frozenset()) -> Call:
+    """The body of an infer request.
 
     ``known``: names of columns that are kept beside those of the signature.
 
     Raises:
         RequestError: it is not JSON, not of the protocol, or a tensor does not fit; the field is named.
     """
-    found = parse_message(body) if message is None else message
-    return tensors_call(found, [tensor_values(tensor) for tensor in found.inputs], signature, rows_max, known)
+    message = parse_message(body)
+    return tensors_call(message, [tensor_values(tensor) for tensor in message.inputs], signature, rows_max, known)
 
 
 def parse_json(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
@@ -153,19 +107,14 @@ def parse_message(body: bytes) -> Infer:
 
 
 def tensors_call(
-    message: Infer | FloatInfer,
-    values: list[Any],
-    signature: Signature,
-    rows_max: int,
-    others: frozenset[str] = frozenset(),
+    message: Infer, values: list[Any], signature: Signature, rows_max: int, others: frozenset[str] = frozenset()
 ) -> Call:
     """A call from a decoded message and the flat values of its tensors, wherever they stood."""
     if not message.inputs:
         raise RequestError(400, "inputs is empty; send one tensor of all features or one input per column")
     known = {*signature.names, signature.entity, signature.time, *others}
     inputs, ignored = Inputs(0), 0
-    tensors: Sequence[Tensor | FloatTensor] = message.inputs
-    for tensor, flat in zip(tensors, values, strict=True):
+    for tensor, flat in zip(message.inputs, values, strict=True):
         where = f"input '{tensor.name}'"
         rows = tensor.shape[0] if tensor.shape else 1
         if tensor.name in known:
@@ -206,7 +155,7 @@ def _same_rows(inputs: Inputs, rows: int, where: str, rows_max: int) -> None:
     inputs.rows = rows
 
 
-def tensor_values(tensor: Tensor | FloatTensor) -> list[Any]:
+def tensor_values(tensor: Tensor) -> list[Any]:
     """The flat values of a tensor that stands in the JSON, checked against its shape and datatype."""
     where = f"input '{tensor.name}'"
     check_tensor(tensor.shape, tensor.datatype, where)
@@ -283,17 +232,17 @@ def wanted(outputs: list[RequestedOutput] | None, signature: Signature) -> tuple
     return tuple(output.name for output in outputs)
 
 
-@lru_cache(maxsize=256)
-def _prefix(model: str, version: int) -> bytes:
-    return b'{"model_name":%b,"model_version":"%d"' % (msgspec.json.encode(model), version)
-
-
 @lru_cache(maxsize=4096)
-def _predict_text(value: ClassValue, kind: type) -> bytes:  # noqa: ARG001  True and 1 are equal keys, their types not
-    return b',"outputs":[{"name":"predict","shape":[1],"datatype":"%b","data":[%b]}' % (
-        datatype_of(value).encode(),
-        msgspec.json.encode(value),
-    )
+def _frame(model: str, version: int, predict: ClassValue | None, kind: type, scores: int | None) -> bytes:  # noqa: ARG001  True and 1 are equal keys, their types not
+    """All of a single row's answer but what differs from row to row, as a template."""
+    name = msgspec.json.encode(model).replace(b"%", b"%%")
+    datatype = "FP64" if predict is None else datatype_of(predict)
+    value = b"%b" if predict is None else msgspec.json.encode(predict).replace(b"%", b"%%")
+    tail = b"" if scores is None else b',{"name":"scores","shape":[1,%d],"datatype":"FP64","data":%%b}' % scores
+    return (
+        b'{"model_name":%b,"model_version":"%d"%%b,"parameters":{"prediction_ids":["%%b"]},'
+        b'"outputs":[{"name":"predict","shape":[1],"datatype":"%b","data":[%b]}%b]}'
+    ) % (name, version, datatype.encode(), value, tail)
 
 
 def encode_row(
@@ -305,24 +254,17 @@ def encode_row(
     scores: Sequence[float] | None,
 ) -> bytes:
     """The answer for a single row with all outputs, quickly."""
-    if prediction.__class__ is float:
-        outputs = b',"outputs":[{"name":"predict","shape":[1],"datatype":"FP64","data":[%b]}' % msgspec.json.encode(
-            prediction
-        )
-    else:
-        outputs = _predict_text(prediction, prediction.__class__)
-    if scores is not None:
-        outputs += b',{"name":"scores","shape":[1,%d],"datatype":"FP64","data":%b}' % (
-            len(scores),
-            msgspec.json.encode(scores),
-        )
     identity = b"" if request_id is None else b',"id":%b' % msgspec.json.encode(request_id)
-    return b'%b%b,"parameters":{"prediction_ids":["%b"]}%b]}' % (
-        _prefix(model, version),
-        identity,
-        prediction_id.encode(),
-        outputs,
-    )
+    shown = prediction_id.encode()
+    kind = prediction.__class__
+    if kind is float:
+        value = msgspec.json.encode(prediction)
+        if scores is None:
+            return _frame(model, version, None, kind, None) % (identity, shown, value)
+        return _frame(model, version, None, kind, len(scores)) % (identity, shown, value, msgspec.json.encode(scores))
+    if scores is None:
+        return _frame(model, version, prediction, kind, None) % (identity, shown)
+    return _frame(model, version, prediction, kind, len(scores)) % (identity, shown, msgspec.json.encode(scores))
 
 
 def answer_fields(scored: Scored, request_id: str | None) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -57,161 +57,129 @@ class Layout:
         self.key = tuple((name, str(kind)) for name, kind in fields)
         """Equal for signatures whose rows may stand in one file."""
 
-    def kept(self, values: Sequence[Any]) -> Any:
-        """A row's inputs as they wait for the writer: packed to 8 bytes a number where all are numbers.
-
-        Thirty Python floats take four times the memory, which has to be got and given back for each request.
-        """
-        if not self.all_floats:
-            return values
+    def pack(self, values: Sequence[float | None]) -> bytes:
+        """A row of numbers at 8 bytes each, a missing one as NaN; only where all inputs are numbers."""
         try:
             return self._pack(*values)
         except struct.error:  # a missing value among them
             return self._pack(*[math.nan if value is None else value for value in values])
 
 
-RowRecord = tuple[
-    "Slot",  # 0 that scored
-    int,  # 1 generation
-    bool,  # 2 shadow
-    str | None,  # 3 error
-    str,  # 4 prediction id
-    float,  # 5 arrival, seconds since the epoch
-    float,  # 6 event time
-    str | None,  # 7 entity
-    float,  # 8 latency in ms
-    Any,  # 9 inputs as ``Layout.kept`` gives them; None on shadow rows
-    Any,  # 10 prediction; None where there was an error
-    tuple[float, ...] | None,  # 11 scores
-]
-"""A single answered row. A plain tuple, because one is made per request."""
+Matrix = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class BlockRecord:
-    """Rows of one request, or of shadow scoring, that one version scored."""
+    """Rows that one version answered together: single rows of one turn, a batch, or what it scored in shadow."""
 
     slot: Slot
     generation: int
     shadow: bool
     error: str | None
     ids: Sequence[str]
-    times: Sequence[float] | float
+    times: Sequence[float]
+    """Arrivals, seconds since the epoch."""
     event_times: Sequence[float]
+    """May be ``times`` itself."""
     entities: Sequence[str | None]
-    latency_ms: float
-    columns: dict[str, npt.NDArray[np.generic]] | None
-    prediction: npt.NDArray[np.generic] | None
-    scores: npt.NDArray[np.float64] | None
+    latencies_ms: Sequence[float]
+    inputs: Mapping[str, npt.NDArray[np.generic]] | Matrix | list[Sequence[Any]] | None
+    """Columns, a matrix (n, inputs), or rows in the order of the signature; None on shadow rows."""
+    prediction: Sequence[Any] | npt.NDArray[np.generic] | None
+    """None where there was an error."""
+    scores: Matrix | Sequence[Sequence[float]] | None
+    """(n, classes)"""
 
 
-def block_batch(block: BlockRecord) -> pa.RecordBatch:
-    """A block as an arrow batch of its layout's schema."""
-    layout, n = block.slot.layout, len(block.ids)
-    inputs = [
-        nulls(ARROW_TYPES[spec.type], n) if block.columns is None else _input(block.columns[spec.name], spec)
-        for spec in layout.inputs
-    ]
-    arrived = np.full(n, block.times) if isinstance(block.times, float) else block.times
-    prediction = None if block.prediction is None else block.prediction.tolist()
-    return _assemble(
-        block.slot,
-        (block.generation, block.shadow, block.error),
-        (block.ids, arrived, block.event_times, block.entities, np.full(n, block.latency_ms)),
-        inputs,
-        prediction,
-        None if block.scores is None else np.ascontiguousarray(block.scores.T),
-    )
+def block_batches(blocks: Sequence[BlockRecord]) -> list[tuple[Slot, pa.RecordBatch]]:
+    """Blocks as arrow batches, one for each (version, generation, shadow, error, form of the inputs).
 
-
-def row_batches(rows: Sequence[RowRecord]) -> list[tuple[Slot, pa.RecordBatch]]:
-    """Single rows as arrow batches, one for each (version, generation, shadow, error, with inputs or without).
-
-    Nearly always all rows are answers of one version: then they are turned in one piece.
+    Under load a block is the few rows of a turn; nearly always all of them are of one kind, and become one batch.
     """
-    columns = list(zip(*rows, strict=True))
-    n = len(rows)
-    same = all(columns[at].count(columns[at][0]) == n for at in (0, 1, 2, 3))
-    if same and (columns[9][0] is None or None not in columns[9]):
-        return [(columns[0][0], _rows_batch(columns))]
-    groups: dict[tuple[int, int, bool, str | None, bool], list[RowRecord]] = {}
-    for row in rows:
-        groups.setdefault((id(row[0]), row[1], row[2], row[3], row[9] is None), []).append(row)
-    return [(group[0][0], _rows_batch(list(zip(*group, strict=True)))) for group in groups.values()]
+    groups: dict[tuple[int, int, bool, str | None, type, bool], list[BlockRecord]] = {}
+    for block in blocks:
+        key = (
+            id(block.slot),
+            block.generation,
+            block.shadow,
+            block.error,
+            dict if isinstance(block.inputs, Mapping) else type(block.inputs),
+            block.scores is None,
+        )
+        groups.setdefault(key, []).append(block)
+    return [(group[0].slot, _batch(group)) for group in groups.values()]
 
 
-def _rows_batch(columns: Sequence[tuple[Any, ...]]) -> pa.RecordBatch:
-    slot, generation, shadow, error, ids, arrived, event_times, entities, latencies, values, predictions, scores = (
-        columns
-    )
-    layout, n = slot[0].layout, len(ids)
-    failed = error[0] is not None
-    return _assemble(
-        slot[0],
-        (generation[0], shadow[0], error[0]),
-        (ids, arrived, event_times, entities, latencies),
-        _row_inputs(values, layout, n),
-        None if failed else predictions,
-        None if failed or scores[0] is None else _matrix(scores, layout.scores),
-    )
-
-
-def _row_inputs(values: Sequence[Any], layout: Layout, n: int) -> list[pa.Array]:
-    if values[0] is None:
-        return [nulls(ARROW_TYPES[spec.type], n) for spec in layout.inputs]
-    if not layout.all_floats:
-        return [_input(column, spec) for column, spec in zip(zip(*values, strict=True), layout.inputs, strict=True)]
-    matrix = np.frombuffer(b"".join(values), dtype=np.float64).reshape(n, len(layout.inputs))
-    return float_columns(np.ascontiguousarray(matrix.T))
-
-
-def _matrix(rows: Sequence[Sequence[Any]], width: int) -> npt.NDArray[np.float64]:
-    """Column by column, (width, n)."""
-    flat = np.fromiter(chain.from_iterable(rows), np.float64, len(rows) * width)
-    return np.ascontiguousarray(flat.reshape(len(rows), width).T)
-
-
-def _assemble(
-    slot: Slot,
-    same: tuple[int, bool, str | None],
-    each: tuple[Sequence[str], Any, Any, Sequence[str | None], Any],
-    inputs: list[pa.Array],
-    prediction: Sequence[Any] | None,
-    scores: npt.NDArray[np.float64] | None,
-) -> pa.RecordBatch:
-    layout = slot.layout
-    generation, shadow, error = same
-    ids, arrived, event_times, entities, latencies = each
+def _batch(blocks: Sequence[BlockRecord]) -> pa.RecordBatch:
+    """An arrow batch of the layout's schema."""
+    first = blocks[0]
+    slot, layout = first.slot, first.slot.layout
+    ids = _chained([block.ids for block in blocks])
     n = len(ids)
-    answer = _answer(layout, prediction, n)
-    score_columns = [nulls(pa.float64(), n)] * layout.scores if scores is None else float_columns(scores)
-    time = times(arrived)
+    arrived = times(_chained([block.times for block in blocks]))
+    same_times = all(block.event_times is block.times for block in blocks)
+    if first.prediction is None:
+        answer = nulls(pa.string() if layout.is_classification else pa.float64(), n)
+    else:
+        answer = _answer(layout, _chained([_listed(block.prediction) for block in blocks]))
+    if first.scores is None:
+        scores = [nulls(pa.float64(), n)] * layout.scores
+    else:
+        rows = chain.from_iterable(block.scores for block in blocks if block.scores is not None)
+        flat = np.fromiter(chain.from_iterable(rows), np.float64, n * layout.scores)
+        scores = float_columns(np.ascontiguousarray(flat.reshape(n, layout.scores).T))
     arrays = [
         strings(ids),
-        time,
-        time if _same(arrived, event_times) else times(event_times),
+        arrived,
+        arrived if same_times else times(_chained([block.event_times for block in blocks])),
         numbers(np.full(n, slot.version, dtype=np.int32), pa.int32()),
         same_text(slot.arm, n),
-        booleans(np.full(n, shadow)),
-        strings(entities),
-        numbers(np.full(n, generation, dtype=np.int32), pa.int32()),
-        numbers(np.asarray(latencies, dtype=np.float32), pa.float32()),
-        same_text(error, n),
-        *inputs,
+        booleans(np.full(n, first.shadow)),
+        strings(_chained([block.entities for block in blocks])),
+        numbers(np.full(n, first.generation, dtype=np.int32), pa.int32()),
+        numbers(np.array(_chained([block.latencies_ms for block in blocks]), dtype=np.float32), pa.float32()),
+        same_text(first.error, n),
+        *_inputs(blocks, layout, n),
         answer,
-        *score_columns,
+        *scores,
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=layout.schema)
 
 
-def _same(arrived: Any, event_times: Any) -> bool:
-    """Whether the rows' event times are their arrivals, as where requests carry none."""
-    return isinstance(arrived, tuple) and arrived == event_times
+def _chained(parts: Sequence[Sequence[Any]]) -> Sequence[Any]:
+    return parts[0] if len(parts) == 1 else list(chain.from_iterable(parts))
 
 
-def _answer(layout: Layout, prediction: Sequence[Any] | None, n: int) -> pa.Array:
-    if prediction is None:
-        return nulls(pa.string() if layout.is_classification else pa.float64(), n)
+def _listed(values: Sequence[Any] | npt.NDArray[np.generic] | None) -> Sequence[Any]:
+    if isinstance(values, np.ndarray):
+        listed: list[Any] = values.tolist()
+        return listed
+    return values or ()
+
+
+def _upright(parts: Sequence[Matrix]) -> Matrix:
+    """Matrices of rows, one below the other, turned so that each column lies in one piece."""
+    return np.ascontiguousarray((parts[0] if len(parts) == 1 else np.concatenate(parts)).T)
+
+
+def _inputs(blocks: Sequence[BlockRecord], layout: Layout, n: int) -> list[pa.Array]:
+    parts: list[Any] = [block.inputs for block in blocks]
+    if parts[0] is None:
+        return [nulls(ARROW_TYPES[spec.type], n) for spec in layout.inputs]
+    if isinstance(parts[0], np.ndarray):
+        return float_columns(_upright(parts))
+    if isinstance(parts[0], Mapping):
+        return [
+            _input(
+                parts[0][spec.name] if len(parts) == 1 else np.concatenate([part[spec.name] for part in parts]), spec
+            )
+            for spec in layout.inputs
+        ]
+    columns = zip(*chain.from_iterable(parts), strict=True)
+    return [_input(column, spec) for column, spec in zip(columns, layout.inputs, strict=True)]
+
+
+def _answer(layout: Layout, prediction: Sequence[Any]) -> pa.Array:
     if not layout.is_classification:
         return floats(np.array(prediction, dtype=np.float64))
     try:

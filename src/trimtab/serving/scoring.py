@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,8 @@ from trimtab.serving.ids import IdSource
 from trimtab.serving.inputs import Inputs, columns_of, row_of, unusual
 from trimtab.serving.log import LogWriter
 from trimtab.serving.metrics import Metrics
-from trimtab.serving.records import BlockRecord, RowRecord
-from trimtab.serving.runtimes.base import Row
+from trimtab.serving.records import BlockRecord
+from trimtab.serving.runtimes.base import Model
 from trimtab.serving.shadow import ShadowJob, ShadowQueue
 
 NAN = "the model's answer is not a number"
@@ -29,6 +28,10 @@ Columns = dict[str, npt.NDArray[np.generic]]
 
 class ModelFailedError(RequestError):
     """The model raised on these rows: ours to answer for (500), unless the rows themselves are out of bounds (400)."""
+
+
+Answers = tuple[list[Any], Sequence[Sequence[float]] | None]
+"""Predictions and, where there are any, scores by class: a row each, in plain Python values."""
 
 
 class RowJob(Later):
@@ -160,43 +163,35 @@ class Scorer:
         values = row_of(inputs, slot.signature, slot.layout.all_floats)
         return RowJob(deployment, slot, inputs, values, request_id, started, now, prediction_id, entity, event_time)
 
-    def score(self, job: RowJob) -> Row:
-        """Score a prepared row by itself; a failure is recorded.
+    def score(self, jobs: Sequence[RowJob]) -> Answers:
+        """Score single rows of one version in one call and record them: predictions and scores in plain values.
 
         Raises:
-            RequestError: the model failed on it.
+            RequestError: the model failed on the row, which is recorded; or on any of several, and nothing is.
         """
+        slot = jobs[0].slot
+        inputs = _inputs_of(jobs)
         try:
-            row = job.slot.model.predict_row(job.values)
-        except (ExternalError, DataError) as error:
-            raise self._failed_row(job, str(error)) from error
-        if is_nan(row.prediction, row.scores):
-            raise self._failed_row(job, NAN)
-        return row
-
-    def _failed_row(self, job: RowJob, reason: str) -> RequestError:
-        self._log.add(_record(job, reason, _ms(job.started), None, None))
-        job.slot.counters.failed()
-        return _blame(job.slot, columns_of(job.all_inputs(), job.slot.signature), reason)
-
-    def finish(
-        self, slot: Slot, jobs: Sequence[RowJob], predictions: Sequence[Any], scores: Sequence[Sequence[float]] | None
-    ) -> None:
-        """Record rows that a version scored and queue them for the shadow."""
+            answers = _answers(slot.model, jobs, inputs)
+        except (ExternalError, DataError) as failure:
+            raise self._failed(jobs, inputs, str(failure)) from failure
+        if _is_nan(answers):
+            raise self._failed(jobs, inputs, NAN)
         now = time.perf_counter()
-        latencies = [now - job.started for job in jobs]
-        self._log.add_rows(
-            [
-                _record(job, None, seconds * 1000.0, prediction, row)
-                for job, seconds, prediction, row in zip(
-                    jobs, latencies, predictions, scores or repeat(None), strict=False
-                )
-            ]
-        )
-        slot.counters.answered_rows(latencies)
+        seconds = [now - job.started for job in jobs]
+        self._log.add(_rows_block(jobs, inputs, seconds, answers))
+        slot.counters.answered_rows(seconds)
         for job in jobs:
             if job.deployment.shadow:
                 self._shadow.add(_shadow_job(job))
+        return answers
+
+    def _failed(self, jobs: Sequence[RowJob], inputs: Any, reason: str) -> RequestError:
+        job = jobs[0]
+        if len(jobs) == 1:
+            self._log.add(_rows_block(jobs, inputs, [time.perf_counter() - job.started], None, reason))
+            job.slot.counters.failed()
+        return _blame(job.slot, columns_of(job.all_inputs(), job.slot.signature), reason)
 
     def batch(
         self, deployment: Deployment, fixed: Slot | None, inputs: Inputs, started: float, ids: IdSource
@@ -225,8 +220,7 @@ class Scorer:
             except (ExternalError, DataError) as error:
                 part.error = str(error)
             else:
-                bad = _any_nan(part.prediction) or (part.scores is not None and _any_nan(part.scores))
-                part.error = NAN if bad else None
+                part.error = NAN if _any_nan(part.prediction if part.scores is None else part.scores) else None
         if not any(part.error for part in scored.parts):
             _join(scored)
         return scored
@@ -244,7 +238,7 @@ class Scorer:
             error = part.error
             if error is None and failed is not None:
                 error = f"version {failed.slot.version} failed on rows of the same request"
-            self._log.add_block(_block(scored, part, error, seconds))
+            self._log.add(_block(scored, part, error, seconds))
             if error:
                 part.slot.counters.failed(len(part.columns) and _length(part.columns))
             else:
@@ -264,21 +258,47 @@ class Scorer:
             self._shadow.add(job)
 
 
-def _record(job: RowJob, error: str | None, latency_ms: float, prediction: Any, scores: Any) -> RowRecord:
-    slot = job.slot
-    return (
-        slot,
-        job.deployment.generation,
-        False,
-        error,
-        job.prediction_id,
-        job.arrived,
-        job.event_time,
-        job.entity,
-        latency_ms,
-        slot.layout.kept(job.values),
-        prediction,
-        scores,
+def _inputs_of(jobs: Sequence[RowJob]) -> Any:
+    """The rows as ``BlockRecord.inputs``: at 8 bytes a number where all are numbers, not the 32 of a Python float."""
+    layout = jobs[0].slot.layout
+    if layout.all_floats:
+        return np.frombuffer(b"".join([layout.pack(job.values) for job in jobs])).reshape(len(jobs), -1)
+    return [job.values for job in jobs]
+
+
+def _answers(model: Model, jobs: Sequence[RowJob], inputs: Any) -> Answers:
+    if len(jobs) == 1:
+        row = model.predict_row(jobs[0].values)
+        return [row.prediction], None if row.scores is None else [row.scores]
+    outputs = model.predict_matrix(inputs) if isinstance(inputs, np.ndarray) else model.predict_rows(inputs)
+    return outputs.prediction.tolist(), None if outputs.scores is None else outputs.scores.tolist()
+
+
+def _is_nan(answers: Answers) -> bool:
+    """Whether a row's answer is not a number: no answer, whatever its caller makes of it."""
+    predictions, scores = answers
+    return any([value != value for value in predictions] if scores is None else [row[0] != row[0] for row in scores])
+
+
+def _rows_block(
+    jobs: Sequence[RowJob], inputs: Any, seconds: list[float], answers: Answers | None, error: str | None = None
+) -> BlockRecord:
+    """The record of single rows of one version."""
+    first = jobs[0]
+    arrived = [job.arrived for job in jobs]
+    return BlockRecord(
+        slot=first.slot,
+        generation=first.deployment.generation,
+        shadow=False,
+        error=error,
+        ids=[job.prediction_id for job in jobs],
+        times=arrived,
+        event_times=arrived if all(job.inputs is None for job in jobs) else [job.event_time for job in jobs],
+        entities=[job.entity for job in jobs],
+        latencies_ms=[value * 1000.0 for value in seconds],
+        inputs=inputs,
+        prediction=None if answers is None else answers[0],
+        scores=None if answers is None else answers[1],
     )
 
 
@@ -292,11 +312,6 @@ def _shadow_job(job: RowJob) -> ShadowJob:
         [job.entity],
         [job.slot.version],
     )
-
-
-def is_nan(prediction: Any, scores: Sequence[float] | None) -> bool:
-    """Whether the model answered a row with NaN: no answer, whatever its caller makes of it."""
-    return bool(prediction != prediction or (scores is not None and scores[0] != scores[0]))
 
 
 def _any_nan(values: npt.NDArray[Any]) -> bool:
@@ -345,17 +360,18 @@ def _block(scored: Scored, part: Part, error: str | None, seconds: float) -> Blo
     def mine(values: Sequence[Any]) -> Sequence[Any]:
         return values if part.index is None else [values[i] for i in part.index.tolist()]
 
+    n = len(scored.ids) if part.index is None else len(part.index)
     return BlockRecord(
         slot=part.slot,
         generation=scored.deployment.generation,
         shadow=False,
         error=error,
         ids=mine(scored.ids),
-        times=scored.arrived,
+        times=[scored.arrived] * n,
         event_times=mine(scored.event_times),
         entities=mine(scored.entities),
-        latency_ms=seconds * 1000.0,
-        columns=part.columns,
+        latencies_ms=[seconds * 1000.0] * n,
+        inputs=part.columns,
         prediction=None if error else part.prediction,
         scores=None if error else part.scores,
     )

@@ -119,7 +119,7 @@ class ShadowQueue:
             counters.answered(seconds, rows)
         else:
             counters.failed(rows)
-        self._log.add_block(
+        self._log.add(
             BlockRecord(
                 slot=slot,
                 generation=picked[0][0].deployment.generation,
@@ -129,8 +129,8 @@ class ShadowQueue:
                 times=[job.arrived for job, keep in picked for _ in keep],
                 event_times=[job.event_times[i] for job, keep in picked for i in keep],
                 entities=[job.entities[i] for job, keep in picked for i in keep],
-                latency_ms=seconds * 1000.0,
-                columns=None,
+                latencies_ms=[seconds * 1000.0] * rows,
+                inputs=None,
                 prediction=prediction,
                 scores=scores,
             )

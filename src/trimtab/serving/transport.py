@@ -46,6 +46,8 @@ class HttpServer:
         self.now = 0.0
         """Coarse loop time, for time-outs."""
         self.date = b""
+        self.answer_head = b""
+        """Of the answer to nearly all requests, up to its length."""
         self._listeners: list[asyncio.Server] = []
         self._sweeper: asyncio.TimerHandle | None = None
         self._turn_started = 0.0
@@ -76,6 +78,7 @@ class HttpServer:
         loop = asyncio.get_running_loop()
         self.now = loop.time()
         self.date = formatdate(self._wall_clock(), usegmt=True).encode()
+        self.answer_head = render(b"", self.date, keep_alive=True).removesuffix(b"0\r\n\r\n")
         for connection in list(self.connections):
             connection.check(self.now)
         self._sweeper = loop.call_later(SWEEP_S, self._sweep)
@@ -298,7 +301,7 @@ class Connection(asyncio.Protocol):
             elif isinstance(answer, bytes | Response):
                 out.append(self._bytes(request, answer))
             else:
-                self._wait_for(request, cast(Awaitable[Answer], answer))
+                self._wait_for(request, answer)
         if self._busy or (refusal := self._refusal) is None:
             pass
         elif self._closing_since is None:
@@ -315,6 +318,8 @@ class Connection(asyncio.Protocol):
         keep = request.keep_alive and not self._server.draining and not self._ended
         if not keep:
             self._closing_since = self._loop.time()
+        if keep and answer.__class__ is bytes and request.method != b"HEAD":
+            return b"%b%d\r\n\r\n%b" % (self._server.answer_head, len(answer), answer)
         return render(answer, self._server.date, keep, request.method == b"HEAD")
 
     def _wait_for(self, request: Request, answer: Awaitable[Answer]) -> None:

@@ -74,6 +74,13 @@ class Model(Protocol):
         """
         ...
 
+    def predict_matrix(self, matrix: npt.NDArray[np.float64]) -> Outputs:
+        """The same for rows of numbers: (n, inputs), NaN for missing; only where all inputs are ``float64``.
+
+        The matrix is not written to.
+        """
+        ...
+
 
 class MissingLibraryError(ExternalError):
     """A library that a runtime needs is not installed."""
@@ -82,6 +89,11 @@ class MissingLibraryError(ExternalError):
         super().__init__(
             f"the model's runtime '{runtime}' needs {library}, which is not installed: pip install 'trimtab[{extra}]'"
         )
+
+
+def columns_of_matrix(matrix: npt.NDArray[np.float64], inputs: Sequence[InputSpec]) -> Columns:
+    """A matrix as ``predict_matrix`` takes it, as the columns that ``predict`` takes."""
+    return {spec.name: matrix[:, index] for index, spec in enumerate(inputs)}
 
 
 def columns_of_rows(rows: Sequence[Sequence[Value]], inputs: Sequence[InputSpec]) -> Columns:

@@ -108,7 +108,13 @@ class Encoder:
 
     def rows(self, rows: Sequence[Sequence[Value]]) -> Matrix:
         """(n, width) of rows in the signature's order. Raises as ``matrix`` does."""
-        return self._finish(np.array(rows if self._in_order else list(map(self._gather, rows)), dtype=np.float64))
+        return self._finish(np.array(list(map(self._gather, rows)), dtype=np.float64))
+
+    def numbers(self, inputs: Matrix) -> Matrix:
+        """(n, width) of a matrix (n, inputs) in the signature's order, which is not written to."""
+        if self._in_order:
+            return self._finish(inputs.copy() if self._steps else inputs)
+        return self._finish(np.array([self._gather(row) for row in inputs.tolist()], dtype=np.float64))
 
     def _finish(self, out: Matrix) -> Matrix:
         for step in self._steps:

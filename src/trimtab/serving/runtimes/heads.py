@@ -48,13 +48,16 @@ class Head:
         """Raw numbers (n, width) to outputs."""
         if not len(raw):
             return self.empty()
-        numbers: npt.NDArray[np.float64] = raw.reshape(len(raw), -1).astype(np.float64)
+        numbers: npt.NDArray[np.float64] = raw.reshape(len(raw), -1).astype(np.float64, copy=False)
         if len(self._base):
             numbers = numbers + self._base
         if self._link == "value":
             return Outputs(numbers[:, 0], None)
         if self._link == "exp":
             return Outputs(np.exp(numbers[:, 0]), None)
+        if self._link in ("sigmoid", "complement"):
+            scores = self._two_scores(numbers[:, 0])
+            return Outputs(self._class_array[(scores[:, 1] > scores[:, 0]).view(np.int8)], scores)
         scores = self._scores(numbers)
         return Outputs(self._class_array[scores.argmax(axis=1)], scores)
 
@@ -67,15 +70,19 @@ class Head:
     def _scores(self, numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         if self._link == "scores":
             return numbers
-        if self._link == "softmax":
-            shifted = np.exp(numbers - numbers.max(axis=1, keepdims=True))
-            normal: npt.NDArray[np.float64] = shifted / shifted.sum(axis=1, keepdims=True)
-            return normal
-        second = numbers[:, 0]
+        shifted = np.exp(numbers - numbers.max(axis=1, keepdims=True))
+        normal: npt.NDArray[np.float64] = shifted / shifted.sum(axis=1, keepdims=True)
+        return normal
+
+    def _two_scores(self, second: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        scores = np.empty((len(second), 2))
         if self._link == "sigmoid":
             small = np.exp(-np.abs(second))
-            second = np.where(second >= 0, 1.0 / (1.0 + small), small / (1.0 + small))
-        return np.column_stack((1.0 - second, second))
+            small /= 1.0 + small  # the smaller of the two scores
+            second = np.where(second >= 0, 1.0 - small, small)
+        scores[:, 1] = second
+        np.subtract(1.0, second, out=scores[:, 0])
+        return scores
 
     def row(self, numbers: Sequence[float]) -> Row:
         """The raw numbers of one row to its answer."""

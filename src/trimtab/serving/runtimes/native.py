@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from trimtab.core.domain.errors import DataError, ExternalError, IntegrityError
 from trimtab.serving.package import InputSpec, Signature
@@ -26,6 +27,7 @@ from trimtab.serving.runtimes.base import (
     Row,
     Value,
     class_array,
+    columns_of_matrix,
     columns_of_rows,
 )
 
@@ -119,6 +121,9 @@ class NativeModel:
 
     def predict_rows(self, rows: Sequence[Sequence[Value]]) -> Outputs:
         return self.predict(columns_of_rows(rows, self.signature.inputs))
+
+    def predict_matrix(self, matrix: npt.NDArray[np.float64]) -> Outputs:
+        return self.predict(columns_of_matrix(matrix, self.signature.inputs))
 
 
 def _one_job(estimator: Any) -> Any:

@@ -7,10 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from trimtab.core.domain.errors import DataError, ExternalError, IntegrityError
 from trimtab.serving.package import InputSpec, Signature
-from trimtab.serving.runtimes.base import Columns, MissingLibraryError, Model, Outputs, Row, Value, columns_of_rows
+from trimtab.serving.runtimes.base import (
+    Columns,
+    MissingLibraryError,
+    Model,
+    Outputs,
+    Row,
+    Value,
+    columns_of_matrix,
+    columns_of_rows,
+)
 from trimtab.serving.runtimes.encoder import Encoder, read_encoder
 from trimtab.serving.runtimes.heads import Head
 
@@ -51,6 +61,9 @@ class MatrixModel:
 
     def predict_rows(self, rows: Sequence[Sequence[Value]]) -> Outputs:
         return self._head.batch(self._call(self._encoder.rows(rows).astype(self._dtype, copy=False)))
+
+    def predict_matrix(self, matrix: npt.NDArray[np.float64]) -> Outputs:
+        return self._head.batch(self._call(self._encoder.numbers(matrix).astype(self._dtype, copy=False)))
 
     def _call(self, matrix: Any) -> Any:
         try:
@@ -93,6 +106,9 @@ class ColumnsModel:
 
     def predict_rows(self, rows: Sequence[Sequence[Value]]) -> Outputs:
         return self.predict(columns_of_rows(rows, self.signature.inputs))
+
+    def predict_matrix(self, matrix: npt.NDArray[np.float64]) -> Outputs:
+        return self.predict(columns_of_matrix(matrix, self.signature.inputs))
 
     def _tensor(self, spec: InputSpec, columns: Columns) -> Any:
         if spec.name not in columns:

@@ -55,6 +55,9 @@ class TreeliteModel:
     def predict_rows(self, rows: Sequence[Sequence[Value]]) -> Outputs:
         return self._head.batch(self._call(self._encoder.rows(rows)))
 
+    def predict_matrix(self, matrix: npt.NDArray[np.float64]) -> Outputs:
+        return self._head.batch(self._call(self._encoder.numbers(matrix)))
+
     def _call(self, matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.generic]:
         try:
             raw: npt.NDArray[np.generic] = self._predict(
