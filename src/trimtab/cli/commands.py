@@ -24,6 +24,7 @@ COMMANDS = (
     Command("train", "Start", "Train a version, check it at the gates, register it.", "trimtab.cli.train:train"),
     Command("up", "Start", "Serve, watch and decide: server and controller together.", "trimtab.cli.up:up"),
     Command("serve", "Start", "Only serve: the data plane, without a controller.", "trimtab.cli.serve:serve"),
+    Command("score", "Start", "Score a file with the version that serves.", "trimtab.cli.score:score"),
     Command(
         "status",
         "See",
