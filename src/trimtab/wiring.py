@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from trimtab.core.decide.policy import ERROR_CAP, Mode, Policy, RetrainPolicy
 from trimtab.core.domain.errors import ExternalError
+from trimtab.core.domain.journal import Query
 from trimtab.core.domain.verdict import Severity
 from trimtab.core.rollout.plan import Guardrails, RolloutPlan
 from trimtab.ports import Clock, DataStore, Jobs, Journal, LogReader, Notifier, Registry, Target
@@ -53,6 +54,23 @@ def initialise_data_versions(root: Path) -> None:
     from trimtab.adapters.dvc import DvcStore
 
     DvcStore(root).ensure_initialised()
+
+
+def note_job(home: Path) -> None:
+    """Called by the process of the job in ``home``: it says who it is, and what it needs for a while goes to
+    ``home/scratch``, which is removed when it has ended, however it does.
+
+    Raises:
+        ExternalError: the disk refused.
+    """
+    import tempfile
+
+    from trimtab.adapters.process import note_pid
+    from trimtab.adapters.process.jobs import SCRATCH
+
+    note_pid(home)
+    (home / SCRATCH).mkdir(exist_ok=True)
+    tempfile.tempdir = str(home / SCRATCH)
 
 
 def policy_of(project: Project) -> Policy:
@@ -144,8 +162,10 @@ class Workspace:
     @cached_property
     def journal(self) -> Journal:
         from trimtab.adapters.sql import SqlJournal
+        from trimtab.project.environment import environment, journal_url
 
-        return SqlJournal(self.state / "journal.db")
+        url = journal_url(self.project, environment(), self.project_file.name)
+        return SqlJournal(url or self.state / "journal.db")
 
     @cached_property
     def registry(self) -> Registry:
@@ -181,7 +201,9 @@ class Workspace:
     def jobs(self) -> Jobs:
         from trimtab.adapters.process import ProcessJobs
 
-        return ProcessJobs(self.state / "jobs", [sys.executable, "-m", "trimtab.cli.job", str(self.project_file)])
+        command = [sys.executable, "-m", "trimtab.cli.job", str(self.project_file)]
+        limit_s = self.project.retraining.time_limit
+        return ProcessJobs(self.state / "jobs", command, time_limit_s=limit_s, retries=1)
 
     @cached_property
     def notifier(self) -> Notifier:
@@ -336,6 +358,6 @@ class LogClock:
         seen: dict[str, Any] = self._workspace.view.load() or {}
         observed = self._workspace.observer.event_time or 0.0
         journal = self._workspace.journal
-        entries = journal.read(journal.head() - 1)
+        entries = journal.find(Query(limit=1, newest=True))
         journalled = entries[-1].at if entries else 0.0
         return max(float(seen.get("now", 0.0)), observed, journalled)

@@ -9,11 +9,14 @@ import time
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from trimtab.adapters.sql import SqlJournal, schema
-from trimtab.adapters.sql.engine import parse_url
+from trimtab.adapters.sql import journal as journals
+from trimtab.adapters.sql.engine import make_engine, parse_url
+from trimtab.adapters.sql.journal import rows_of
 from trimtab.core.domain.errors import ConflictError, ExternalError, IntegrityError, UserError
-from trimtab.core.domain.journal import Draft
+from trimtab.core.domain.journal import GENESIS, Draft, Query
 
 DRAFT = Draft(1.0, "controller", ({"type": "Alert"},), ({"code": "Missing", "text": "60 % > 5 %", "value": 0.6},))
 
@@ -86,10 +89,10 @@ def test_an_entry_that_is_not_json_is_named(path: Path) -> None:
         journal.read()
 
 
-def _race(path: Path, rounds: int, wins: "multiprocessing.Queue[int]") -> None:
+def race(url: str | Path, rounds: int, wins: "multiprocessing.Queue[int]") -> None:
     """Append as often as the race is won, until the journal has ``rounds`` entries."""
     won = 0
-    with SqlJournal(path) as journal:
+    with SqlJournal(url) as journal:
         while (head := journal.head()) < rounds:
             try:
                 journal.append(head, [DRAFT])
@@ -103,7 +106,7 @@ def test_processes_that_open_and_append_at_once_never_both_win(path: Path) -> No
     """Two controllers are started by mistake, on a journal that neither has seen."""
     context = multiprocessing.get_context("spawn")
     wins: multiprocessing.Queue[int] = context.Queue()
-    racers = [context.Process(target=_race, args=(path, 30, wins)) for _ in range(2)]
+    racers = [context.Process(target=race, args=(path, 30, wins)) for _ in range(2)]
     for racer in racers:
         racer.start()
     won = [wins.get(timeout=120) for _ in racers]
@@ -116,10 +119,9 @@ def test_processes_that_open_and_append_at_once_never_both_win(path: Path) -> No
 
 KILLED = """
 import sys
-from pathlib import Path
 from trimtab.adapters.sql import SqlJournal
-from trimtab.core.domain.journal import Draft
-journal = SqlJournal(Path(sys.argv[1]))
+from trimtab.core.domain.journal import GENESIS, Draft, Query
+journal = SqlJournal(sys.argv[1])
 while True:
     head = journal.head()
     journal.append(head, [Draft(1.0, "controller", ({"type": "Alert", "n": n},)) for n in range(3)])
@@ -129,7 +131,7 @@ while True:
 
 def test_kill_9_loses_nothing_that_was_acknowledged_and_leaves_no_half_tick(path: Path) -> None:
     """The controller is killed while it appends."""
-    process = subprocess.Popen([sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", KILLED, f"sqlite:///{path}"], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     acknowledged = 0
     while acknowledged < 30:
@@ -166,10 +168,75 @@ def test_the_migrations_lead_to_the_tables_that_the_code_uses(path: Path) -> Non
         assert compare_metadata(context, schema.metadata) == []
 
 
+def test_decisions_of_an_older_journal_are_found_by_what_they_are_about(path: Path) -> None:
+    """Trimtab is updated on a project that has run for a year."""
+    begin_with_the_first_revision(parse_url(path))
+    with SqlJournal(path) as journal:
+        assert [entry.seq for entry in journal.find(Query(kind="Abort", rollout="r1"))] == [2]
+        assert [entry.seq for entry in journal.find(Query(version=4))] == [1]
+        assert journal.verify() is None
+        journal.append(2, [DRAFT])
+        assert [entry.seq for entry in journal.find(Query(kind="Alert"))] == [3]
+
+
+def begin_with_the_first_revision(url: sa.URL) -> None:
+    """A journal of two decisions as the first release made it."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+    engine = make_engine(url)
+    drafts = [Draft(float(n), "ann", (action,)) for n, action in enumerate(OLD)]
+    with engine.connect() as connection, connection.begin():
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(sa.insert(schema.journal), rows_of(0, GENESIS, drafts))
+    engine.dispose()
+
+
+OLD = ({"type": "DeployFirst", "version": 4}, {"type": "Abort", "rollout": "r1", "version": 5, "text": ""})
+
+
+@pytest.mark.parametrize(
+    ("statement", "broken"),
+    [
+        ("UPDATE journal_subject SET rollout = 'r9' WHERE seq = 2", 2),
+        ("DELETE FROM journal_subject WHERE seq = 1", 1),
+        ("INSERT INTO journal_subject VALUES (2, 7, 'Promote', 'r1', 5)", 2),
+        ("INSERT INTO journal_subject VALUES (9, 0, 'Promote', 'r1', 5)", 9),
+    ],
+)
+def test_an_index_that_hides_a_decision_shows(path: Path, statement: str, broken: int) -> None:
+    """Somebody wants an abort not to be found."""
+    with SqlJournal(path) as journal:
+        journal.append(0, [Draft(1.0, "ann", (action,)) for action in OLD])
+    with sqlite3.connect(path) as connection:
+        for verb in ("update", "delete"):
+            connection.execute(f"DROP TRIGGER journal_subject_no_{verb}")
+        connection.execute(statement)
+    connection.close()
+    with SqlJournal(path) as journal:
+        assert journal.verify() == broken
+
+
+def test_a_journal_of_more_than_a_page_verifies_to_its_end(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verification reads page by page."""
+    monkeypatch.setattr(journals, "_PAGE", 7)
+    with SqlJournal(path) as journal:
+        journal.append(0, [DRAFT] * 30)
+        assert journal.verify() is None
+    tamper(path, "UPDATE journal SET actor = 'me' WHERE seq = 22")
+    with SqlJournal(path) as journal:
+        assert journal.verify() == 22
+
+
 def test_persisted_names_are_golden() -> None:
     """A journal of today is read by every later version."""
     names = ["seq", "at", "actor", "cause", "actions", "reasons", "evidence", "previous", "digest"]
     assert (schema.journal.name, [column.name for column in schema.journal.columns]) == ("journal", names)
+    about = ["seq", "place", "kind", "rollout", "version"]
+    assert (schema.subject.name, [column.name for column in schema.subject.columns]) == ("journal_subject", about)
     assert schema.VERSION_TABLE == "journal_revision"
 
 

@@ -1,38 +1,27 @@
 """The Journal port: the database and the fake keep the same promises."""
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab.adapters.sql import SqlJournal
-from trimtab.adapters.sql.engine import parse_url
 from trimtab.core.domain.errors import ConflictError, InvariantError
 from trimtab.core.domain.journal import GENESIS, Draft, Query, Written, chain
 from trimtab.ports import Journal
 from trimtab.replay.fakes import MemoryJournal
 
-POSTGRESQL = os.environ.get("TRIMTAB_TEST_POSTGRESQL")
-"""URL of a database whose journal may be dropped; the contract then runs over it too (needs psycopg)."""
 
-
-@pytest.fixture(params=["memory", "sqlite", *(["postgresql"] if POSTGRESQL else [])])
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
 def journal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Journal]:
     if request.param == "memory":
         yield MemoryJournal()
         return
-    url: str | Path = tmp_path / "deep" / "journal.db"
-    if request.param == "postgresql" and POSTGRESQL:
-        url = POSTGRESQL
-        with sa.create_engine(parse_url(url)).begin() as connection:
-            connection.exec_driver_sql("DROP TABLE IF EXISTS journal, journal_subject, journal_revision")
-            connection.exec_driver_sql("DROP FUNCTION IF EXISTS journal_append_only")
+    url = request.getfixturevalue("postgresql") if request.param == "postgresql" else tmp_path / "deep" / "journal.db"
     with SqlJournal(url) as opened:
         yield opened
 

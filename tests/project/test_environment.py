@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from trimtab.core.domain.errors import ConfigError
-from trimtab.project.environment import expand, notification_urls
-from trimtab.project.settings import Data, Notification, Project
+from trimtab.project.environment import expand, journal_url, notification_urls
+from trimtab.project.settings import Data, Journal, Notification, Project
 
 
 def project(*urls: str) -> Project:
@@ -28,6 +28,15 @@ def test_every_variable_that_is_not_set_is_named() -> None:
         ("notification.urls[0]", "TWO"),
         ("notification.urls[2]", "THREE"),
     ]
+
+
+def test_the_password_of_the_journal_comes_from_the_environment() -> None:
+    """The project file is in git; the database's password is not."""
+    with_url = project().model_copy(update={"journal": Journal(url="postgresql://ann:${SECRET}@db/trimtab")})
+    assert journal_url(with_url, {"SECRET": "abc"}) == "postgresql://ann:abc@db/trimtab"
+    assert journal_url(project(), {}) is None
+    with pytest.raises(ConfigError, match=r"journal\.url.*no SECRET"):
+        journal_url(with_url, {})
 
 
 def test_the_record_of_a_project_holds_no_secret() -> None:

@@ -35,18 +35,32 @@ def notification_urls(project: Project, variables: Mapping[str, str], file: str 
     Raises:
         ConfigError: a variable is not set; each is named.
     """
-    urls: list[str] = []
+    named = {f"notification.urls[{i}]": text for i, text in enumerate(project.notification.urls)}
+    return tuple(_expanded(named, variables, file))
+
+
+def journal_url(project: Project, variables: Mapping[str, str], file: str = "trimtab.yaml") -> str | None:
+    """``journal.url`` with its secrets in place; None where the journal is the project's own file.
+
+    Raises:
+        ConfigError: a variable is not set; each is named.
+    """
+    text = project.journal.url
+    return None if text is None else _expanded({"journal.url": text}, variables, file)[0]
+
+
+def _expanded(named: Mapping[str, str], variables: Mapping[str, str], file: str) -> list[str]:
+    out: list[str] = []
     problems: list[Problem] = []
-    for i, text in enumerate(project.notification.urls):
-        url, missing = expand(text, variables)
-        urls.append(url)
+    for path, text in named.items():
+        value, missing = expand(text, variables)
+        out.append(value)
         problems += [
-            Problem(file, None, f"notification.urls[{i}]", f"the environment has no {name}", f"export {name}=...")
-            for name in missing
+            Problem(file, None, path, f"the environment has no {name}", f"export {name}=...") for name in missing
         ]
     if problems:
         raise ConfigError(problems)
-    return tuple(urls)
+    return out
 
 
 def user() -> str:

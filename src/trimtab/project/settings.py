@@ -92,6 +92,9 @@ class Retraining(Section):
     budget: int = Field(default=8, ge=0)
     """Most trainings that the loop starts by itself in 30 days. A circuit breaker: when it is used up, a person is
     told instead."""
+    time_limit: Duration = Field(default=6 * HOUR_S, gt=0)
+    """Longest time that a training which the loop started may take; then it is ended and has failed. One that hangs
+    would otherwise keep every later one from starting."""
     breaker: int = Field(default=3, ge=1)
     """After so many trainings in a row that gave no deployable version, a person is asked before the next."""
 
@@ -225,8 +228,9 @@ class Serving(Section):
     """Address to listen on. Only this machine by default: the server has no authentication of its own."""
     port: int = Field(default=8080, ge=0, le=65535)
     """Port to listen on; 0 takes a free one."""
-    workers: int = Field(default=1, ge=1, le=256)
-    """Processes that share the port; one per core that should serve."""
+    workers: int = Field(default=2, ge=1, le=256)
+    """Processes that share the port; one per core that should serve. With two, one answers at once where the other is
+    killed; with one, requests wait about a second for its replacement. Each takes 100 to 150 MB."""
     durability: Literal["batch", "sync"] = "batch"
     """`batch`: predictions and labels are logged every `flush`; a killed server loses at most that. `sync`: an answer
     is sent only after its record is on disk, which costs each request up to `flush`."""
@@ -251,6 +255,14 @@ class Notification(Section):
     `${NAME}` and set the environment variable NAME."""
     severity: Literal["minor", "moderate", "severe"] = "moderate"
     """Least severity that is sent; everything is journalled."""
+
+
+class Journal(Section):
+    """Where decisions are kept."""
+
+    url: str | None = Field(default=None, min_length=1)
+    """Database of the journal, e.g. `postgresql://trimtab:${JOURNAL_PASSWORD}@host/db`; `${NAME}` is taken from the
+    environment. Default: SQLite under `.trimtab/`."""
 
 
 class Tracking(Section):
@@ -289,6 +301,8 @@ class Project(Section):
     console: Console = Console()
     """See below."""
     notification: Notification = Notification()
+    """See below."""
+    journal: Journal = Journal()
     """See below."""
     tracking: Tracking = Tracking()
     """See below."""

@@ -92,7 +92,7 @@ def translated(name: str) -> Iterator[None]:
     try:
         yield
     except sa.exc.DBAPIError as error:
-        said = str(error.orig).strip().splitlines()[0]
+        said = next(iter(str(error.orig).strip().splitlines()), type(error.orig).__name__)
         raise ExternalError(f"journal {name}: {said}{_hint(error.orig)}") from error
     except sa.exc.SQLAlchemyError as error:
         raise ExternalError(f"journal {name}: {error}") from error

@@ -117,12 +117,11 @@ class SqlJournal:
             while True:
                 query = sa.select(*table.c).where(table.c.seq > after).order_by(table.c.seq).limit(_PAGE)
                 rows = connection.execute(query).fetchall()
-                if not rows:
-                    return None
-                found = sa.select(*about.c).where(about.c.seq > after, about.c.seq <= rows[-1][0])
-                stored = set(map(tuple, connection.execute(found)))
-                broken = _first_broken(after, previous, rows, stored)
-                if broken is not None:
+                found = sa.select(*about.c).where(about.c.seq > after)
+                if rows:
+                    found = found.where(about.c.seq <= rows[-1][0])
+                broken = _first_broken(after, previous, rows, set(map(tuple, connection.execute(found))))
+                if broken is not None or not rows:
                     return broken
                 after, previous = int(rows[-1][0]), str(rows[-1][-1])
 
