@@ -20,7 +20,7 @@ from trimtab.serving.inputs import Inputs
 from trimtab.serving.log import LogWriter
 from trimtab.serving.metrics import Metrics
 from trimtab.serving.package import InputSpec, RuntimeSpec, Signature
-from trimtab.serving.runtimes.base import Outputs, Row, columns_of_rows
+from trimtab.serving.runtimes.base import Answers, Outputs, Row, columns_of_rows, plain
 from trimtab.serving.scoring import Scorer
 from trimtab.serving.shadow import ShadowQueue
 
@@ -51,10 +51,10 @@ class Doubling:
     def predict_row(self, values: Any) -> Row:
         return Row(self.predict(columns_of_rows([values], self.signature.inputs)).prediction.tolist()[0], None)
 
-    def predict_rows(self, rows: Any) -> Outputs:
-        return self.predict(columns_of_rows(rows, self.signature.inputs))
+    def predict_rows(self, rows: Any) -> Answers:
+        return plain(self.predict(columns_of_rows(rows, self.signature.inputs)))
 
-    def predict_matrix(self, _matrix: Any) -> Outputs:
+    def predict_matrix(self, _matrix: Any) -> Answers:
         raise AssertionError
 
 

@@ -68,7 +68,7 @@ class Layout:
 Matrix = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class BlockRecord:
     """Rows that one version answered together: single rows of one turn, a batch, or what it scored in shadow."""
 

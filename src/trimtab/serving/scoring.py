@@ -18,7 +18,7 @@ from trimtab.serving.inputs import Inputs, columns_of, row_of, unusual
 from trimtab.serving.log import LogWriter
 from trimtab.serving.metrics import Metrics
 from trimtab.serving.records import BlockRecord
-from trimtab.serving.runtimes.base import Model
+from trimtab.serving.runtimes.base import Answers, Model
 from trimtab.serving.shadow import ShadowJob, ShadowQueue
 
 NAN = "the model's answer is not a number"
@@ -28,10 +28,6 @@ Columns = dict[str, npt.NDArray[np.generic]]
 
 class ModelFailedError(RequestError):
     """The model raised on these rows: ours to answer for (500), unless the rows themselves are out of bounds (400)."""
-
-
-Answers = tuple[list[Any], Sequence[Sequence[float]] | None]
-"""Predictions and, where there are any, scores by class: a row each, in plain Python values."""
 
 
 class RowJob(Later):
@@ -270,8 +266,7 @@ def _answers(model: Model, jobs: Sequence[RowJob], inputs: Any) -> Answers:
     if len(jobs) == 1:
         row = model.predict_row(jobs[0].values)
         return [row.prediction], None if row.scores is None else [row.scores]
-    outputs = model.predict_matrix(inputs) if isinstance(inputs, np.ndarray) else model.predict_rows(inputs)
-    return outputs.prediction.tolist(), None if outputs.scores is None else outputs.scores.tolist()
+    return model.predict_matrix(inputs) if isinstance(inputs, np.ndarray) else model.predict_rows(inputs)
 
 
 def _is_nan(answers: Answers) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,10 @@ class Row(NamedTuple):
     scores: tuple[float, ...] | None
 
 
+Answers = tuple[list[Any], Sequence[Sequence[float]] | None]
+"""Predictions and, where there are any, scores by class: one per row, in plain Python values."""
+
+
 class Model(Protocol):
     """A loaded, warmed and proved version. Safe to call from several threads at once."""
 
@@ -65,7 +69,7 @@ class Model(Protocol):
         """
         ...
 
-    def predict_rows(self, rows: Sequence[Sequence[Value]]) -> Outputs:
+    def predict_rows(self, rows: Sequence[Sequence[Value]]) -> Answers:
         """Score rows as ``predict_row`` takes them in one call; one that fails fails them all.
 
         Raises:
@@ -74,7 +78,7 @@ class Model(Protocol):
         """
         ...
 
-    def predict_matrix(self, matrix: npt.NDArray[np.float64]) -> Outputs:
+    def predict_matrix(self, matrix: npt.NDArray[np.float64]) -> Answers:
         """The same for rows of numbers: (n, inputs), NaN for missing; only where all inputs are ``float64``.
 
         The matrix is not written to.
@@ -89,6 +93,11 @@ class MissingLibraryError(ExternalError):
         super().__init__(
             f"the model's runtime '{runtime}' needs {library}, which is not installed: pip install 'trimtab[{extra}]'"
         )
+
+
+def plain(outputs: Outputs) -> Answers:
+    """The answer for n rows in plain Python values."""
+    return outputs.prediction.tolist(), None if outputs.scores is None else outputs.scores.tolist()
 
 
 def columns_of_matrix(matrix: npt.NDArray[np.float64], inputs: Sequence[InputSpec]) -> Columns:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from trimtab.core.domain.errors import DataError, ExternalError, IntegrityError
 from trimtab.serving.package import InputSpec, Signature
 from trimtab.serving.runtimes.base import (
+    Answers,
     Columns,
     MissingLibraryError,
     Model,
@@ -29,6 +30,7 @@ from trimtab.serving.runtimes.base import (
     class_array,
     columns_of_matrix,
     columns_of_rows,
+    plain,
 )
 
 if TYPE_CHECKING:
@@ -119,11 +121,11 @@ class NativeModel:
         scores = None if outputs.scores is None else tuple(outputs.scores[0].tolist())
         return Row(prediction.item() if isinstance(prediction, np.generic) else prediction, scores)
 
-    def predict_rows(self, rows: Sequence[Sequence[Value]]) -> Outputs:
-        return self.predict(columns_of_rows(rows, self.signature.inputs))
+    def predict_rows(self, rows: Sequence[Sequence[Value]]) -> Answers:
+        return plain(self.predict(columns_of_rows(rows, self.signature.inputs)))
 
-    def predict_matrix(self, matrix: npt.NDArray[np.float64]) -> Outputs:
-        return self.predict(columns_of_matrix(matrix, self.signature.inputs))
+    def predict_matrix(self, matrix: npt.NDArray[np.float64]) -> Answers:
+        return plain(self.predict(columns_of_matrix(matrix, self.signature.inputs)))
 
 
 def _one_job(estimator: Any) -> Any:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from trimtab.core.domain.errors import DataError, ExternalError, IntegrityError
 from trimtab.serving.package import InputSpec, Signature
 from trimtab.serving.runtimes.base import (
+    Answers,
     Columns,
     MissingLibraryError,
     Model,
@@ -20,6 +21,7 @@ from trimtab.serving.runtimes.base import (
     Value,
     columns_of_matrix,
     columns_of_rows,
+    plain,
 )
 from trimtab.serving.runtimes.encoder import Encoder, read_encoder
 from trimtab.serving.runtimes.heads import Head
@@ -59,11 +61,11 @@ class MatrixModel:
             return self._head.row(self._call(matrix.astype(np.float32)).ravel().tolist())
         return self._head.row(self._call(matrix)[0].tolist())
 
-    def predict_rows(self, rows: Sequence[Sequence[Value]]) -> Outputs:
-        return self._head.batch(self._call(self._encoder.rows(rows).astype(self._dtype, copy=False)))
+    def predict_rows(self, rows: Sequence[Sequence[Value]]) -> Answers:
+        return self._head.rows(self._call(self._encoder.rows(rows).astype(self._dtype, copy=False)))
 
-    def predict_matrix(self, matrix: npt.NDArray[np.float64]) -> Outputs:
-        return self._head.batch(self._call(self._encoder.numbers(matrix).astype(self._dtype, copy=False)))
+    def predict_matrix(self, matrix: npt.NDArray[np.float64]) -> Answers:
+        return self._head.rows(self._call(self._encoder.numbers(matrix).astype(self._dtype, copy=False)))
 
     def _call(self, matrix: Any) -> Any:
         try:
@@ -104,11 +106,11 @@ class ColumnsModel:
         scores = None if outputs.scores is None else tuple(outputs.scores[0].tolist())
         return Row(value.item() if isinstance(value, np.generic) else value, scores)
 
-    def predict_rows(self, rows: Sequence[Sequence[Value]]) -> Outputs:
-        return self.predict(columns_of_rows(rows, self.signature.inputs))
+    def predict_rows(self, rows: Sequence[Sequence[Value]]) -> Answers:
+        return plain(self.predict(columns_of_rows(rows, self.signature.inputs)))
 
-    def predict_matrix(self, matrix: npt.NDArray[np.float64]) -> Outputs:
-        return self.predict(columns_of_matrix(matrix, self.signature.inputs))
+    def predict_matrix(self, matrix: npt.NDArray[np.float64]) -> Answers:
+        return plain(self.predict(columns_of_matrix(matrix, self.signature.inputs)))
 
     def _tensor(self, spec: InputSpec, columns: Columns) -> Any:
         if spec.name not in columns:

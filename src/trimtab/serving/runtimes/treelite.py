@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from trimtab.core.domain.errors import ExternalError
 from trimtab.serving.package import Signature
-from trimtab.serving.runtimes.base import Columns, MissingLibraryError, Model, Outputs, Row, Value
+from trimtab.serving.runtimes.base import Answers, Columns, MissingLibraryError, Model, Outputs, Row, Value
 from trimtab.serving.runtimes.encoder import Encoder, read_encoder
 from trimtab.serving.runtimes.heads import Head
 
@@ -52,11 +52,11 @@ class TreeliteModel:
     def predict_row(self, values: Sequence[Value]) -> Row:
         return self._head.row(self._call(self._encoder.row(values)).ravel().tolist())
 
-    def predict_rows(self, rows: Sequence[Sequence[Value]]) -> Outputs:
-        return self._head.batch(self._call(self._encoder.rows(rows)))
+    def predict_rows(self, rows: Sequence[Sequence[Value]]) -> Answers:
+        return self._head.rows(self._call(self._encoder.rows(rows)))
 
-    def predict_matrix(self, matrix: npt.NDArray[np.float64]) -> Outputs:
-        return self._head.batch(self._call(self._encoder.numbers(matrix)))
+    def predict_matrix(self, matrix: npt.NDArray[np.float64]) -> Answers:
+        return self._head.rows(self._call(self._encoder.numbers(matrix)))
 
     def _call(self, matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.generic]:
         try:
