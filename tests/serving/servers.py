@@ -100,6 +100,7 @@ def start(
     split: dict[int, int] | None = None,
     *more: str,
     program: Sequence[str] = ("-m", "trimtab.serving"),
+    environment: dict[str, str] | None = None,
     **routes: Any,
 ) -> Iterator[Server]:
     """Serve these packages; the first gets all traffic unless ``split`` says otherwise."""
@@ -115,12 +116,12 @@ def start(
         stdout=subprocess.PIPE,
         stderr=(directory / "stderr.txt").open("w"),
         text=True,
-        env={k: v for k, v in os.environ.items() if not k.startswith("COV")},
+        env={k: v for k, v in os.environ.items() if not k.startswith("COV")} | (environment or {}),
     )
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
-        found = re.search(r"http://([\d.]+):(\d+)", line)
+        found = re.search(r"https?://([\d.]+):(\d+)", line)
         assert found, f"no ready line: {line!r}\n{(directory / 'stderr.txt').read_text()}"
         yield Server(process, found[1], int(found[2]), deployment, logs)
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
 from trimtab.core.domain.errors import UserError
@@ -39,9 +39,14 @@ class Tokens:
             for kind, path in (("predict", security.predict_tokens), ("labels", security.label_tokens))
             if path is not None
         }
-        self._values = {"predict": security.predict_values, "labels": security.label_values}
+        given = (("predict", security.predict_values), ("labels", security.label_values))
+        self._given = [(kind, _digest(text)) for kind, texts in given for text in texts]
+        _warn_of_short(text for _, texts in given for text in texts)
         self._stamp: Stamp = stamp(tuple(self._files.values()))
         self._digests = self._read()
+        for kind, words in (("predict", "predictions are made"), ("labels", "labels are taken")):
+            if kind not in security.kinds:
+                _log.warning("%s without a token: none is given for %s", words, kind)
 
     def kinds_of(self, token: bytes) -> set[str]:
         """The kinds that a token is known as. Takes as long for a wrong token as for a right one.
@@ -69,13 +74,19 @@ class Tokens:
             _log.info("tokens read again: %d known", len(self._digests))
 
     def _read(self) -> list[tuple[str, bytes]]:
-        texts = {kind: [*self._values[kind]] for kind in self._values}
-        for kind, path in self._files.items():
-            texts[kind] += tokens_in(path)
-        short = sum(len(text) < SHORT for known in texts.values() for text in known)
-        if short:
-            _log.warning("%d of the tokens have fewer than %d characters and can be guessed", short, SHORT)
-        return [(kind, hashlib.sha256(text.encode()).digest()) for kind, known in texts.items() for text in known]
+        read = [(kind, text) for kind, path in self._files.items() for text in tokens_in(path)]
+        _warn_of_short(text for _, text in read)
+        return self._given + [(kind, _digest(text)) for kind, text in read]
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+def _warn_of_short(texts: Iterable[str]) -> None:
+    short = sum(len(text) < SHORT for text in texts)
+    if short:
+        _log.warning("%d of the tokens have fewer than %d characters and can be guessed", short, SHORT)
 
 
 def tokens_in(path: Path) -> list[str]:
@@ -85,7 +96,7 @@ def tokens_in(path: Path) -> list[str]:
         TokenError: it cannot be read or holds no token. No token stands in the message.
     """
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise TokenError(f"the tokens in {path} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -47,12 +48,16 @@ def decode_invocation(media: str, body: bytes, signature: Signature, rows_max: i
     if inputs.rows > rows_max:
         raise RequestError(413, f"the body has {inputs.rows} rows, the limit is {rows_max}; send several requests")
     if inputs.matrix is None and signature.names and not set(signature.names) & set(inputs.named):
-        given = ", ".join(list(inputs.named)[:10]) or "nothing"
-        raise RequestError(
-            400, f"no column of the model is given ({given}); it takes {', '.join(signature.names[:40])}"
-        )
+        raise _no_column("", inputs.named, signature)
     attach(inputs, parameters, signature)
     return inputs
+
+
+def _no_column(where: str, given: Iterable[str], signature: Signature) -> RequestError:
+    names = ", ".join(list(given)[:10]) or "nothing"
+    return RequestError(
+        400, f"{where}no column of the model is given ({names}); it takes {', '.join(signature.names[:40])}"
+    )
 
 
 def encode_predictions(scored: Scored, bare: bool = False) -> bytes:
@@ -82,12 +87,12 @@ def _json(body: bytes, signature: Signature) -> tuple[Inputs, dict[str, Any] | N
     if name == "dataframe_split":
         return _split(value), parameters
     if name == "dataframe_records":
-        return _records(_list(value, name), name), parameters
+        return _records(_list(value, name), name, signature), parameters
     if name == "inputs" and isinstance(value, dict):
         return _columns(value), parameters
     rows = _list(value, name)
     if rows and isinstance(rows[0], dict):
-        return _records(rows, name), parameters
+        return _records(rows, name, signature), parameters
     return _matrix(rows, name, signature), parameters
 
 
@@ -115,11 +120,14 @@ def _split(value: Any) -> Inputs:
     return Inputs(len(data), {name: [row[i] for row in data] for i, name in enumerate(names)})
 
 
-def _records(records: list[Any], name: str) -> Inputs:
+def _records(records: list[Any], name: str, signature: Signature) -> Inputs:
     columns: dict[str, list[Any]] = {}
+    names = set(signature.names)
     for row, record in enumerate(records):
         if not isinstance(record, dict):
             raise RequestError(400, f"{name}[{row}] must be an object, found {describe(record)}")
+        if record.keys().isdisjoint(names):
+            raise _no_column(f"{name}[{row}]: ", record, signature)
         for key, value in record.items():
             column = columns.get(key)
             if column is None:

@@ -123,6 +123,7 @@ class Connection(asyncio.Protocol):
         "_received",
         "_refusal",
         "_server",
+        "_tls",
         "_transport",
         "_waiting",
     )
@@ -150,11 +151,13 @@ class Connection(asyncio.Protocol):
         self._refusal: Response | None = None
         self._ended = False
         """The client has sent all it will."""
+        self._tls = False
 
     # --- asyncio.Protocol ---------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._tls = not self._transport.can_write_eof()
         self._server.connections.add(self)
         if len(self._server.connections) > self._server.limits.connections:
             self._server.refused_connections += 1
@@ -186,7 +189,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         # A client may close its sending side and still read: answers under way are finished first.
         self._ended = True
-        return self._busy or bool(self._queue)
+        return not self._tls and (self._busy or bool(self._queue))
 
     def pause_writing(self) -> None:
         self._paused_since = self._loop.time()
@@ -366,7 +369,10 @@ class Connection(asyncio.Protocol):
             self._transport.close()
         else:  # the client may still be sending: it must not lose the answer to a reset
             self._transport.resume_reading()
-            self._transport.write_eof()
+            if self._tls:  # has no half-closed state; the client's answer is not followed by a reset
+                self._transport.close()
+            else:
+                self._transport.write_eof()
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
