@@ -131,28 +131,6 @@ def test_shadow_scores_what_the_other_answered(packages: Path, tmp_path: Path) -
         assert server.status()["counters"]["shadow_dropped"] == 0
 
 
-def test_swaps_under_load_fail_and_mix_nothing(packages: Path, tmp_path: Path) -> None:
-    """Versions are promoted and rolled back twenty times while clients keep sending."""
-    versions = {1: packages / "plain-1", 2: packages / "plain-2"}
-    with start(tmp_path, versions) as server:
-        expected = {v: server.post(f"/v2/models/plain/versions/{v}/infer", row())[1]["outputs"] for v in ("1",)}
-        write_routes(server.deployment, 2, {2: 100})
-        eventually(lambda: server.status()["generation"] == 2)
-        expected["2"] = server.post(INFER, row())[1]["outputs"]
-        assert expected["1"] != expected["2"]
-        with Load(server) as load:
-            for generation in range(3, 23):
-                write_routes(server.deployment, generation, {1 + generation % 2: 100})
-                eventually(lambda g=generation: server.status()["generation"] == g)  # type: ignore[misc]
-        assert load.failures == []
-        seen = Counter(answer["model_version"] for answer in load.answers)
-        assert seen.keys() == {"1", "2"}
-        assert all(answer["outputs"] == expected[answer["model_version"]] for answer in load.answers)
-        eventually(lambda: server.status()["log"]["waiting"] == 0)
-        generations = {(r["generation"], r["version"]) for r in server.predictions().to_pylist()}
-        assert all(version == 1 + generation % 2 for generation, version in generations if generation > 2)
-
-
 @pytest.mark.parametrize("fault", ["changed model", "missing", "wrong answers", "not json", "weights"])
 def test_a_broken_version_is_refused_and_the_old_keeps_serving(packages: Path, tmp_path: Path, fault: str) -> None:
     """A copy was cut short, a file was edited, somebody wrote routes by hand."""
