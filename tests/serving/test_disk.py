@@ -28,7 +28,7 @@ sys.exit(main())
 SMALL_QUEUE = """
 import dataclasses, sys
 from trimtab.serving import __main__ as program
-from trimtab.serving.run import run_server
+from trimtab.serving.supervisor import run_server
 from trimtab.serving.settings import Limits
 settings = program.arguments()
 run_server(dataclasses.replace(settings, limits=Limits(log_rows=100)))

@@ -19,10 +19,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     from trimtab.core.domain.errors import NotFoundError
     from trimtab.training.job import run_job
-    from trimtab.wiring import STATE, open_workspace
+    from trimtab.wiring import STATE, note_job, open_workspace
 
     project_file, job = Path(words[0]).absolute(), words[1]
     home = project_file.parent / STATE / "jobs" / job
+    if home.is_dir():
+        note_job(home)
     try:
         run_job(lambda: open_workspace(project_file).services(), home, _say)
     except NotFoundError as error:

@@ -36,8 +36,8 @@ def serve(
         trimtab serve --port 8080 --workers 2
         trimtab serve --deployment /srv/flights/deployment --logs /srv/flights/logs
     """
-    from trimtab.serving.run import run_server
     from trimtab.serving.settings import ServerSettings
+    from trimtab.serving.supervisor import run_server
 
     if deployment is not None:
         base = ServerSettings(deployment.absolute(), (logs or deployment.absolute().parent / "logs").absolute())

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trimtab.core.domain.errors import UserError
-from trimtab.serving.run import LOG_FORMAT, run_server
-from trimtab.serving.settings import ServerSettings
+from trimtab.serving.settings import LOG_FORMAT, ServerSettings
+from trimtab.serving.supervisor import run_server
 
 
 def arguments(argv: Sequence[str] | None = None) -> ServerSettings:
@@ -27,6 +27,7 @@ def arguments(argv: Sequence[str] | None = None) -> ServerSettings:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8080, help="0 takes a free one (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="processes on the port (default: %(default)s)")
+    parser.add_argument("--supervised", action="store_true", help="replace the worker when it dies, even one alone")
     parser.add_argument("--flush", type=float, default=0.5, help="seconds between writes (default: %(default)s)")
     parser.add_argument(
         "--durability", choices=("batch", "sync"), default="batch", help="sync: answer after the record is on disk"
@@ -38,6 +39,7 @@ def arguments(argv: Sequence[str] | None = None) -> ServerSettings:
         host=given.host,
         port=given.port,
         workers=given.workers,
+        supervised=given.supervised,
         flush_s=given.flush,
         durability=given.durability,
     )

@@ -6,60 +6,62 @@ import asyncio
 import contextlib
 import gc
 import logging
-import os
 import secrets
 import signal
 import socket
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import metadata
-from multiprocessing.synchronize import Event
+from typing import Any
 
 from trimtab.serving.app import App
+from trimtab.serving.handover import Handover
 from trimtab.serving.ids import IdSource
+from trimtab.serving.listeners import bound, waiting
 from trimtab.serving.live import LiveDeployment
 from trimtab.serving.log import LogWriter
 from trimtab.serving.metrics import Metrics
 from trimtab.serving.presence import Presence
 from trimtab.serving.scoring import Scorer
-from trimtab.serving.settings import ServerSettings
+from trimtab.serving.settings import LOG_FORMAT, ServerSettings
 from trimtab.serving.shadow import ShadowQueue
 from trimtab.serving.status import Status
-from trimtab.serving.supervisor import supervise
-from trimtab.serving.transport import HttpServer
+from trimtab.serving.transport import Connection, HttpServer
+from trimtab.serving.worker import UP
 
-LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 SWITCH_S = 0.0005
 """The log writer hands the interpreter back to requests after at most this."""
+HELP_S = 0.05
+"""How long a connection waits at a worker that was killed, or is busy, before another one takes it."""
+FADE_S = 2.0
+"""A relieved worker keeps its connections this long, to close each with an answer: a client then loses no request."""
 
 _log = logging.getLogger("trimtab.serving")
 
 
-def run_server(settings: ServerSettings) -> None:
-    """Serve until SIGTERM or SIGINT; then answer what has arrived, write every record, and return. Blocks.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A worker's place in a server of several."""
 
-    Raises:
-        OSError: the address cannot be listened on.
-    """
-    if settings.workers > 1:
-        supervise(settings, run_worker, _say)
-    else:
-        run_worker(settings, 0)
+    supervisor: int
+    """Process id."""
+    listeners: list[socket.socket]
+    """The whole server's; the worker listens on its own and looks after the others."""
+    channel: socket.socket
+    """To the supervisor."""
 
 
-def run_worker(settings: ServerSettings, index: int, up: Event | None = None) -> None:
-    """One worker process. ``index`` tells workers of a server apart; ``up`` is set once it listens.
-
-    A worker of several ends when its supervisor is gone.
-    """
-    if up is not None:
+def run_worker(settings: ServerSettings, index: int, place: Place | None = None) -> None:
+    """One worker process. ``index`` tells workers of a server apart; ``place`` is None for a server of one process."""
+    if place is not None:
         logging.basicConfig(format=LOG_FORMAT, level=logging.INFO, stream=sys.stderr)
     sys.setswitchinterval(SWITCH_S)
     gc.set_threshold(20_000, 20, 100)  # rows on their way to the log are no garbage; full collections would walk them
     clock = time.time  # noqa: TID251  the data plane's composition root: the one place that reads the wall clock
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(Worker(settings, index, clock).serve(up))
+        runner.run(Worker(settings, index, clock, place).serve())
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -73,8 +75,12 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
 class Worker:
     """All parts of a worker, put together."""
 
-    def __init__(self, settings: ServerSettings, index: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, settings: ServerSettings, index: int, clock: Callable[[], float], place: Place | None = None
+    ) -> None:
         self.settings = settings
+        self.index = index
+        self.place = place
         tag = secrets.token_hex(5)
         name = f"w{index}-{int(clock() * 1000):012x}-{tag[:4]}"
         limits = settings.limits
@@ -92,39 +98,104 @@ class Worker:
         self.status.http = self.http
         self.presence = Presence(settings.deployment)
 
-    async def serve(self, up: Event | None = None) -> None:
+    async def serve(self) -> None:
         """Serve until told to stop."""
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT) if self.place is None else (signal.SIGTERM,):
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, self.live.hurry)
         self.log.start()
-        host, port = await self.http.listen(sock=_socket(self.settings))
-        self.status.url = f"http://{_bracketed(host)}:{port}"
-        await self.live.refresh()
-        fields = {"logs": str(self.settings.logs.absolute()), "public": self.status.url}
-        if up is None:
-            self.presence.announce(self.status.url, fields)
-            _say(self._ready_line())
-        else:  # the shared port reaches any worker: the control plane asks each at a port of its own
-            own_host, own_port = await self.http.listen(host="127.0.0.1", port=0)
-            self.presence.announce(f"http://{own_host}:{own_port}", fields)
-            up.set()
-            orphan = asyncio.ensure_future(_when_orphaned(stop))
-        watch = asyncio.ensure_future(self.live.watch())
-        await stop.wait()
+        if self.place is None:
+            await self._open_alone()
+            await self._until(stop)
+        else:
+            await self._serve_beside_others(self.place, stop)
         await self.http.drain()
-        watch.cancel()
-        if up is not None:
-            orphan.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watch
         self.shadow.finish()
         await loop.run_in_executor(None, self.log.close)
         self.app.close()
         self.live.close()
         self.presence.withdraw()
+
+    async def _until(self, stop: asyncio.Event) -> None:
+        """Follow the routes."""
+        watch = asyncio.ensure_future(self.live.watch())
+        await stop.wait()
+        watch.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watch
+
+    async def _open_alone(self) -> None:
+        sock = bound(self.settings.host, self.settings.port, shared=False)
+        host, port = await self.http.listen(sock=sock)
+        self.status.url = f"http://{_bracketed(host)}:{port}"
+        await self.live.refresh()
+        self.presence.announce(self.status.url, self._card())
+        _say(self._ready_line())
+
+    async def _serve_beside_others(self, place: Place, stop: asyncio.Event) -> None:
+        """Listen only once the models are loaded: until then the others answer."""
+        told = asyncio.Event()
+
+        def end() -> None:
+            told.set()
+            stop.set()
+
+        mine = place.listeners[self.index :: self.settings.workers]
+        others = [listener for listener in place.listeners if listener not in mine]
+        await self.live.refresh()
+        # The shared port reaches any worker: the control plane asks each at a port of its own.
+        own_host, own_port = await self.http.listen(host="127.0.0.1", port=0)
+        loop = asyncio.get_running_loop()
+        servers = [await loop.create_server(self._connection, sock=listener.dup()) for listener in mine]
+        self.status.url = f"http://{_bracketed(self.settings.host)}:{self.settings.port}"
+        handover = Handover(self.presence.directory, place.listeners, place.supervisor, end)
+        handover.start()
+        self.presence.announce(f"http://{own_host}:{own_port}", self._card() | {"supervisor": place.supervisor})
+        with contextlib.suppress(OSError):  # the supervisor was killed: go on without
+            place.channel.send(UP)
+        helping = asyncio.ensure_future(self._help(others))
+        orphaned = asyncio.ensure_future(_tell_when_orphaned(handover))
+        await self._until(stop)
+        helping.cancel()
+        orphaned.cancel()
+        handover.close()
+        for server in servers:
+            server.close()
+        if told.is_set():
+            await self._take_waiting(place.listeners)  # a socket that only we still hold would end them
+        for listener in place.listeners:
+            listener.close()
+        if told.is_set():
+            await self._fade()
+
+    async def _help(self, others: list[socket.socket]) -> None:
+        """Take connections that wait at another worker's socket: it may be busy, or was killed."""
+        while True:
+            await asyncio.sleep(HELP_S)
+            await self._take_waiting(others)
+
+    async def _take_waiting(self, listeners: list[socket.socket]) -> None:
+        loop = asyncio.get_running_loop()
+        for listener in listeners:
+            with contextlib.suppress(OSError):  # e.g. no descriptors left: they wait for their own worker
+                while (connection := waiting(listener)) is not None:
+                    await loop.connect_accepted_socket(self._connection, connection)
+
+    async def _fade(self) -> None:
+        """Another generation has taken over: leave the port to it, and each client with its next answer."""
+        self.presence.withdraw()
+        self.http.draining = True
+        until = asyncio.get_running_loop().time() + FADE_S
+        while self.http.connections and asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(0.05)
+
+    def _connection(self) -> Connection:
+        return Connection(self.http, asyncio.get_running_loop())
+
+    def _card(self) -> dict[str, Any]:
+        return {"logs": str(self.settings.logs.absolute()), "public": self.status.url}
 
     def _ready_line(self) -> str:
         deployment, url = self.live.current, self.status.url
@@ -134,24 +205,10 @@ class Worker:
         return f"ready on {url}: {deployment.name}, generation {deployment.generation}, versions {versions}"
 
 
-async def _when_orphaned(stop: asyncio.Event) -> None:
-    """Stop when the supervisor is gone (kill -9): another one may start its own workers."""
-    parent = os.getppid()
-    while os.getppid() == parent:
+async def _tell_when_orphaned(handover: Handover) -> None:
+    while not handover.orphaned:
         await asyncio.sleep(0.5)
-    _log.error("the supervisor is gone")
-    stop.set()
-
-
-def _socket(settings: ServerSettings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if settings.workers > 1:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    sock.bind((settings.host, settings.port))
-    sock.setblocking(False)
-    return sock
+    _log.error("the supervisor is gone; this worker serves on until another one takes over")
 
 
 def _bracketed(host: str) -> str:

@@ -32,7 +32,8 @@ def write_snapshot(root: Path, job: str, table: pa.Table, at: npt.NDArray[np.flo
     """
     folder = root / FOLDER / job
     aside = folder.with_name(f".{job}.{os.getpid()}")
-    shutil.rmtree(aside, ignore_errors=True)
+    for left in folder.parent.glob(f".{job}.*"):
+        shutil.rmtree(left, ignore_errors=True)
     aside.mkdir(parents=True)
     months = (at * 1e6).astype("datetime64[us]").astype("datetime64[M]")
     starts = np.flatnonzero(np.r_[True, months[1:] != months[:-1]])

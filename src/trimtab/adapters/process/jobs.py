@@ -1,18 +1,26 @@
 """``ProcessJobs``: one detached process per job, found again after a crash by a lock that the process holds.
 
-    jobs/<job>/  spec.json  output.log  lock  pid  result.json
+    jobs/<job>/  spec.json  output.log  lock  pid  deaths  result.json  scratch/
 
 The lock, not the pid, tells whether a job lives. It is taken before the process starts and inherited by it, and the
 kernel gives it back when the process ends, however it ends. So there is no moment in which a job runs unseen, and a pid
 that was given to another process is never mistaken for the job (``pid`` is there for people).
+
+A job that died without a result is started again as often as ``retries`` says (``deaths`` lists the process ids of
+those that died), and one that runs longer than ``time_limit_s`` is ended and has failed. ``scratch`` is for what a job
+needs while it runs, and goes when it has ended.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
+import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,25 +30,38 @@ import msgspec
 
 from trimtab.adapters.atomic import write_aside
 from trimtab.core.domain.errors import ExternalError, IntegrityError, InvariantError, NotFoundError
+from trimtab.core.domain.times import duration_text
 from trimtab.ports import JobPhase, JobReport
 
+RESULT, PID, DEATHS, SCRATCH = "result.json", "pid", "deaths", "scratch"
+_END_S = 10.0
+_LOOK_S = 0.02
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 class ProcessJobs:
     """The ``Jobs`` port. The process gets the job's name as last argument and calls ``read_spec``, ``write_result``."""
 
-    def __init__(self, folder: Path, command: Sequence[str]) -> None:
-        """``folder`` gets one subfolder per job; ``command`` is started, detached, with the job's name appended."""
+    def __init__(
+        self, folder: Path, command: Sequence[str], *, time_limit_s: float | None = None, retries: int = 0
+    ) -> None:
+        """``folder`` gets one subfolder per job; ``command`` is started, detached, with the job's name appended.
+
+        Args:
+            time_limit_s: a process that runs longer is ended; None: never.
+            retries: how often a job that died without a result is started again.
+        """
         self._folder = folder
         self._command = tuple(command)
+        self._time_limit_s = time_limit_s
+        self._retries = retries
         self._children: list[subprocess.Popen[bytes]] = []
 
     def start(self, job: str, spec: dict[str, Any]) -> None:
-        """Start the job unless one of that name was started before.
+        """Start the job unless one of that name was started before (and may not be started again).
 
         A crash before the process was there leaves only ``spec.json``, and the next call starts it; a crash after it
-        leaves the lock held, and the next call sees that. One that was started and died is not started again.
+        leaves the lock held, and the next call sees that.
 
         Raises:
             ExternalError: the process could not be started, or the disk refused.
@@ -49,15 +70,17 @@ class ProcessJobs:
         with _disk(home):
             home.mkdir(parents=True, exist_ok=True)
             with self._alone(), _lock(home / "lock") as lock:
-                if lock is None or (home / "pid").exists() or (home / "result.json").exists():
+                if lock is None or self._is_over(home):
                     return
+                _note_death(home)
+                shutil.rmtree(home / SCRATCH, ignore_errors=True)
                 write_aside(home / "spec.json", msgspec.json.format(msgspec.json.encode(spec), indent=2) + b"\n")
                 process = self._spawn(job, home, lock)
-                write_aside(home / "pid", f"{process.pid}\n".encode())
+                write_aside(home / PID, f"{process.pid}\n".encode())
         self._children.append(process)
 
     def poll(self, job: str) -> JobReport:
-        """What is known of the job.
+        """What is known of the job. One that may be started (again) is missing.
 
         Raises:
             IntegrityError: its result is not JSON.
@@ -68,14 +91,50 @@ class ProcessJobs:
         if not home.exists():
             return JobReport(job, JobPhase.MISSING)
         with _disk(home):
-            if not (home / "result.json").exists():
+            if not (home / RESULT).exists():
                 with self._alone(), _lock(home / "lock") as lock:
-                    if lock is None:
+                    if lock is None and not self._overrun(home):
                         return JobReport(job, JobPhase.RUNNING, log=log)
-            if (home / "result.json").exists():
-                return JobReport(job, JobPhase.FINISHED, result=_json(home / "result.json"), log=log)
-            started = (home / "pid").exists()
-        return JobReport(job, JobPhase.LOST if started else JobPhase.MISSING, log=log if started else "")
+                if lock is None:
+                    self._stop(job, home)
+            shutil.rmtree(home / SCRATCH, ignore_errors=True)
+            if (home / RESULT).exists():
+                return JobReport(job, JobPhase.FINISHED, result=_json(home / RESULT), log=log)
+            started, over = (home / PID).exists(), self._is_over(home)
+        return JobReport(job, JobPhase.LOST if over else JobPhase.MISSING, log=log if started else "")
+
+    def _is_over(self, home: Path) -> bool:
+        """Whether a job that does not run may not be started again."""
+        if (home / RESULT).exists():
+            return True
+        return (home / PID).exists() and len(_deaths(home) - {_pid(home)}) >= self._retries
+
+    def _overrun(self, home: Path) -> bool:
+        if self._time_limit_s is None:
+            return False
+        since = next((path.stat().st_mtime for path in (home / PID, home / "spec.json") if path.exists()), None)
+        now = time.time()  # noqa: TID251  how long a process of this machine has run, whatever the project's clock
+        return since is not None and now - since > self._time_limit_s
+
+    def _stop(self, job: str, home: Path) -> None:
+        """End a job that took too long, with all that it started, and say so in its stead.
+
+        Raises:
+            ExternalError: it does not end.
+        """
+        pid, end = _pid(home), time.monotonic() + _END_S
+        while time.monotonic() < end:
+            if pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(pid, signal.SIGKILL)
+            self._reap()
+            with self._alone(), _lock(home / "lock") as lock:
+                if lock is not None:
+                    if not (home / RESULT).exists():
+                        write_result(self._folder, job, _overdue(self._time_limit_s or 0.0))
+                    return
+            time.sleep(_LOOK_S)
+        raise ExternalError(f"job '{job}' took longer than its limit and cannot be ended: process {pid}")
 
     def _spawn(self, job: str, home: Path, lock: int) -> subprocess.Popen[bytes]:
         command = [*self._command, job]
@@ -136,6 +195,39 @@ def write_result(folder: Path, job: str, result: dict[str, Any]) -> None:
     path = folder / job / "result.json"
     with _disk(path):
         write_aside(path, msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
+
+
+def _overdue(limit_s: float) -> dict[str, Any]:
+    text = f"it took longer than {duration_text(limit_s)} (retraining.time_limit) and was ended"
+    return {"outcome": "failed", "version": None, "record": None, "error": text, "fault": "user"}
+
+
+def note_pid(home: Path) -> None:
+    """Called by the job's process: its process id, also where the controller died before it could write it down."""
+    with _disk(home):
+        write_aside(home / PID, f"{os.getpid()}\n".encode())
+
+
+def _pid(home: Path) -> int | None:
+    with contextlib.suppress(OSError, ValueError):
+        return int((home / PID).read_text())
+    return None
+
+
+def _deaths(home: Path) -> set[int]:
+    try:
+        return {int(word) for word in (home / DEATHS).read_text().split()}
+    except FileNotFoundError:
+        return set()
+    except ValueError as error:
+        raise IntegrityError(f"{home / DEATHS} is no list of process ids: {error}") from error
+
+
+def _note_death(home: Path) -> None:
+    """One that died since; noted once, however often we die before its successor is there."""
+    pid = _pid(home)
+    if pid is not None:
+        write_aside(home / DEATHS, "".join(f"{dead}\n" for dead in sorted(_deaths(home) | {pid})).encode())
 
 
 @contextmanager
