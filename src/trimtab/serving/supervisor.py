@@ -65,9 +65,9 @@ def supervise(settings: ServerSettings, say: Callable[[str], None]) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with _sockets(settings) as (listeners, orphans), counters_folder() as counters:
+    with _sockets(settings) as (listeners, orphans):
         port = listeners[0].getsockname()[1]
-        settings = dataclasses.replace(settings, port=port, counters=counters)
+        settings = dataclasses.replace(settings, port=port)
         places = [_Place(settings, index, listeners) for index in range(settings.workers)]
         signal.signal(signal.SIGHUP, lambda *_: _signal_all(places, signal.SIGHUP))
         said, look_at = False, 0.0
