@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 
 import pytest
@@ -174,3 +175,20 @@ def test_a_client_that_closes_its_sending_side_gets_its_answer(plain: Server) ->
         sock.sendall(post(json.dumps(batch).encode()))
         sock.shutdown(socket.SHUT_WR)
         assert responses(b"".join(iter(lambda: sock.recv(65536), b"")))[0][0] == 200
+
+
+def test_a_flood_on_one_connection_starves_nobody(plain: Server) -> None:
+    """A client sends thousands of requests ahead without reading answers; another one is answered meanwhile."""
+    ahead = 3000
+    with socket.create_connection((plain.host, plain.port), timeout=20) as flood:
+        sender = threading.Thread(target=flood.sendall, args=(post() * ahead,), daemon=True)
+        sender.start()
+        answers = [plain.post(INFER, row())[0] for _ in range(20)]
+        received = b""
+        while received.count(b"HTTP/1.1 200 OK") < ahead:
+            more = flood.recv(1 << 20)
+            assert more, f"closed after {received.count(b'HTTP/1.1 200 OK')} answers"
+            received += more
+        sender.join()
+    assert answers == [200] * 20
+    assert {status for status, _ in responses(received)} == {200}
