@@ -6,17 +6,19 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import secrets
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
 from trimtab.serving.app import App
+from trimtab.serving.edge import Edge
 from trimtab.serving.handover import Handover
 from trimtab.serving.ids import IdSource
 from trimtab.serving.listeners import bound, waiting
@@ -94,9 +96,12 @@ class Worker:
         self.status = Status(settings, name, version, self.live, self.log, self.shadow, self.metrics, clock)
         thread_ids = IdSource(f"{tag}t")
         self.app = App(settings, self.live, self.scorer, self.log, self.metrics, self.status, (ids, thread_ids), clock)
-        self.http = HttpServer(self.app.handle, limits, clock)
+        variables = os.environ  # noqa: TID251  as with the clock; the SDK of traces reads it too
+        self.edge = Edge(settings, self.app, self.live, self.metrics, clock, (version, name), variables)
+        self.http = HttpServer(self.edge.handle, limits, clock)
         self.status.http = self.http
         self.presence = Presence(settings.deployment)
+        self._handshakes: set[asyncio.Future[None]] = set()
 
     async def serve(self) -> None:
         """Serve until told to stop."""
@@ -114,24 +119,29 @@ class Worker:
         await self.http.drain()
         self.shadow.finish()
         await loop.run_in_executor(None, self.log.close)
+        await loop.run_in_executor(None, self.edge.close)
         self.app.close()
         self.live.close()
         self.presence.withdraw()
 
     async def _until(self, stop: asyncio.Event) -> None:
         """Follow the routes."""
-        watch = asyncio.ensure_future(self.live.watch())
+        watches = [asyncio.ensure_future(self.live.watch()), asyncio.ensure_future(self.edge.watch())]
         await stop.wait()
-        watch.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watch
+        for watch in watches:
+            watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watch
 
     async def _open_alone(self) -> None:
         sock = bound(self.settings.host, self.settings.port, shared=False)
-        host, port = await self.http.listen(sock=sock)
-        self.status.url = f"http://{_bracketed(host)}:{port}"
+        host, port = await self.http.listen(sock=sock, **self.edge.listening)
+        self.status.url = f"{self.edge.scheme}://{_bracketed(host)}:{port}"
         await self.live.refresh()
-        self.presence.announce(self.status.url, self._card())
+        own = self.status.url
+        if self.edge.listening:  # the control plane is of this machine and need not trust our certificate
+            own = "http://{}:{}".format(*await self.http.listen(host="127.0.0.1", port=0))
+        self.presence.announce(own, self._card())
         _say(self._ready_line())
 
     async def _serve_beside_others(self, place: Place, stop: asyncio.Event) -> None:
@@ -148,8 +158,9 @@ class Worker:
         # The shared port reaches any worker: the control plane asks each at a port of its own.
         own_host, own_port = await self.http.listen(host="127.0.0.1", port=0)
         loop = asyncio.get_running_loop()
-        servers = [await loop.create_server(self._connection, sock=listener.dup()) for listener in mine]
-        self.status.url = f"http://{_bracketed(self.settings.host)}:{self.settings.port}"
+        tls = self.edge.listening
+        servers = [await loop.create_server(self._connection, sock=listener.dup(), **tls) for listener in mine]
+        self.status.url = f"{self.edge.scheme}://{_bracketed(self.settings.host)}:{self.settings.port}"
         handover = Handover(self.presence.directory, place.listeners, place.supervisor, end)
         handover.start()
         self.presence.announce(f"http://{own_host}:{own_port}", self._card() | {"supervisor": place.supervisor})
@@ -181,7 +192,12 @@ class Worker:
         for listener in listeners:
             with contextlib.suppress(OSError):  # e.g. no descriptors left: they wait for their own worker
                 while (connection := waiting(listener)) is not None:
-                    await loop.connect_accepted_socket(self._connection, connection)
+                    taking = loop.connect_accepted_socket(self._connection, connection, **self.edge.listening)
+                    if self.edge.listening:  # a handshake may take long: the next connection does not wait for it
+                        self._handshakes.add(task := asyncio.ensure_future(_quietly(taking)))
+                        task.add_done_callback(self._handshakes.discard)
+                    else:
+                        await taking
 
     async def _fade(self) -> None:
         """Another generation has taken over: leave the port to it, and each client with its next answer."""
@@ -209,6 +225,11 @@ async def _tell_when_orphaned(handover: Handover) -> None:
     while not handover.orphaned:
         await asyncio.sleep(0.5)
     _log.error("the supervisor is gone; this worker serves on until another one takes over")
+
+
+async def _quietly(taking: Awaitable[Any]) -> None:
+    with contextlib.suppress(OSError):  # the client went away, or speaks no TLS
+        await taking
 
 
 def _bracketed(host: str) -> str:

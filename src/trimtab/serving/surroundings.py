@@ -101,17 +101,24 @@ def _prove(security: Security) -> None:
 def traces_wanted(variables: Mapping[str, str]) -> bool:
     """Whether the environment configures an exporter of traces.
 
+    Raises:
+        UserError: it does, and the exporter is not installed.
+
     >>> traces_wanted({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"})
     True
     >>> traces_wanted({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_TRACES_EXPORTER": "none"})
     False
     """
-    if variables.get("OTEL_SDK_DISABLED", "").lower() == "true":
-        return False
     exporter = variables.get("OTEL_TRACES_EXPORTER", "").strip().lower()
-    if exporter:
-        return exporter != "none"
-    return bool(variables.get("OTEL_EXPORTER_OTLP_ENDPOINT") or variables.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))
+    if exporter == "none" or variables.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return False
+    endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    if not exporter and not any(variables.get(name) for name in endpoints):
+        return False
+    from trimtab.serving.tracing import exporters
+
+    exporters(variables)
+    return True
 
 
 def _path(variables: Mapping[str, str], name: str) -> Path | None:

@@ -63,16 +63,16 @@ class Certificates:
             # An encrypted key is refused; without a password given, OpenSSL would ask for one on the terminal.
             context.load_cert_chain(self._cert, self._key, password="")
         except ssl.SSLError as error:
-            raise CertificateError(f"{names}: {_reason(error)}") from error
+            raise CertificateError(f"{names}: {_reason(error, self._key or self._cert)}") from error
         except OSError as error:
             where = next((path for path in self._paths if not path.is_file()), self._cert)
             raise CertificateError(f"{where} cannot be read: {error.strerror or error}") from error
         return context
 
 
-def _reason(error: ssl.SSLError) -> str:
+def _reason(error: ssl.SSLError, key: Path) -> str:
     if error.reason == "KEY_VALUES_MISMATCH":
         return "the key does not belong to the certificate"
-    if error.reason in ("BAD_DECRYPT", "BAD_PASSWORD_READ", "MAYBE_WRONG_PASSWORD"):
+    if "ENCRYPTED" in key.read_text(errors="replace"):
         return "the key is encrypted; write one without a password, readable by the server alone"
     return f"no certificate and key in PEM ({error.reason or error})"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Mapping
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -72,24 +72,36 @@ def provider(variables: Mapping[str, str], version: str, worker: str) -> TracerP
     if "OTEL_SERVICE_NAME" in variables or "service.name=" in variables.get("OTEL_RESOURCE_ATTRIBUTES", ""):
         del about["service.name"]  # theirs
     made = TracerProvider(resource=Resource.create(about), shutdown_on_exit=False)
-    for name in variables.get("OTEL_TRACES_EXPORTER", "otlp").split(","):
-        made.add_span_processor(BatchSpanProcessor(_exporter(name.strip().lower(), variables)))
+    for point in exporters(variables):
+        made.add_span_processor(BatchSpanProcessor(point.load()()))
     return made
 
 
-def _exporter(name: str, variables: Mapping[str, str]) -> Any:
+def exporters(variables: Mapping[str, str]) -> list[EntryPoint]:
+    """The exporters that the environment names, not yet loaded.
+
+    Raises:
+        TracingError: one is not installed.
+    """
+    return [_exporter(name.strip().lower(), variables) for name in _names(variables)]
+
+
+def _names(variables: Mapping[str, str]) -> list[str]:
+    return (variables.get("OTEL_TRACES_EXPORTER") or "otlp").split(",")
+
+
+def _exporter(name: str, variables: Mapping[str, str]) -> EntryPoint:
     if name == "otlp":
         protocol = variables.get("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
         protocol = variables.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", protocol)
         name = "otlp_proto_grpc" if protocol == "grpc" else "otlp_proto_http"
-    found = list(entry_points(group="opentelemetry_traces_exporter", name=name))
-    if not found:
-        there = ", ".join(sorted(point.name for point in entry_points(group="opentelemetry_traces_exporter"))) or "none"
+    known = {point.name: point for point in entry_points(group="opentelemetry_traces_exporter")}
+    if name not in known:
         raise TracingError(
-            f"OTEL_* asks for the exporter '{name}', which is not installed (there are: {there}): "
-            "pip install 'trimtab[otel]' has otlp over http/protobuf"
+            f"OTEL_* asks for the exporter '{name}', which is not installed "
+            f"(there are: {', '.join(sorted(known)) or 'none'}): pip install 'trimtab[otel]'"
         )
-    return found[0].load()()
+    return known[name]
 
 
 class Tracing:

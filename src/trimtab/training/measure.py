@@ -57,7 +57,7 @@ class PackageServer:
         routes = {"generation": 1, "salt": "", "split": [{"version": 1, "weight": 100}], "shadow": []}
         (self._deployment / "routes.json").write_bytes(msgspec.json.encode(routes | {"arms": {"1": "champion"}}))
         command = [sys.executable, "-m", "trimtab.serving", "--deployment", str(self._deployment)]
-        command += ["--logs", str(scratch / "server-logs"), "--port", "0"]
+        command += ["--logs", str(scratch / "server-logs"), "--port", "0", "--no-environment"]
         try:
             with self._output.open("wb") as output:
                 self._process = subprocess.Popen(
