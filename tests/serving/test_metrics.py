@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.serving.servers import eventually
+from tests.serving.servers import INFER, eventually, row, start
 from trimtab.serving.counters import SIZE, Counters, read_counters
 from trimtab.serving.metrics import ARM_CELLS, BUCKETS_S, KEPT_ARMS, KEPT_RESPONSES, ArmCounters, Metrics
 from trimtab.serving.metrics_text import COUNTERS, GAUGES, render, totals_of
@@ -167,3 +167,28 @@ def test_what_is_no_file_of_counters_is_left_out(tmp_path: Path, caplog: pytest.
     assert total(render(totals_of(metrics)), "trimtab_predictions_total") == 1
     assert "w2.counters is no file of counters" in caplog.text
     assert "w1.counters" not in caplog.text
+
+
+def test_any_worker_answers_for_all_and_nothing_goes_back(packages: Path, tmp_path: Path) -> None:
+    """Prometheus scrapes one port behind which three processes serve, and one of them is killed meanwhile."""
+    with start(tmp_path, {1: packages / "plain-1"}, None, "--workers", "3") as server:
+
+        def scrape() -> bytes:
+            return server.request("GET", "/metrics")[2]
+
+        def workers() -> set[int]:
+            return {int(path.stem) for path in (server.deployment / "servers").glob("*.json")}
+
+        eventually(lambda: len(workers()) == 3)
+        for count in range(1, 31):
+            assert server.post(INFER, row())[0] == 200
+            assert total(scrape(), "trimtab_predictions_total") == count
+        victim = min(workers())
+        os.kill(victim, signal.SIGKILL)
+        eventually(lambda: len(workers() - {victim}) == 3)
+        assert total(scrape(), "trimtab_predictions_total") == 30
+        assert server.post(INFER, row())[0] == 200
+        assert total(scrape(), "trimtab_predictions_total") == 31
+        eventually(lambda: total(scrape(), "trimtab_workers") == 3)
+        assert total(scrape(), "trimtab_generation") == 1
+        assert total(scrape(), "process_resident_memory_bytes") > 1e7

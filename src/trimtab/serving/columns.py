@@ -7,6 +7,7 @@ it), so they are not used here.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,28 @@ def microseconds(column: pa.Array) -> npt.NDArray[np.int64]:
     """The times of ``times`` as they lie in memory."""
     values = np.frombuffer(column.buffers()[1], dtype=np.int64)
     return values[column.offset : column.offset + len(column)]
+
+
+def missing_of(array: pa.Array) -> npt.NDArray[np.bool_]:
+    """(n,) where an array is null."""
+    validity = array.buffers()[0]
+    if validity is None:
+        return np.zeros(len(array), dtype=np.bool_)
+    bits = np.unpackbits(np.frombuffer(validity, np.uint8), count=array.offset + len(array), bitorder="little")
+    missing: npt.NDArray[np.bool_] = bits[array.offset :] == 0
+    return missing
+
+
+def texts_of(array: pa.Array) -> list[str | None]:
+    """The texts of a string array, None for null."""
+    _, offsets, data = array.buffers()
+    bounds = np.frombuffer(offsets, np.int32, len(array) + 1, 4 * array.offset).tolist()
+    content = b"" if data is None else data.to_pybytes()
+    texts: list[str | None] = [content[start:end].decode() for start, end in pairwise(bounds)]
+    if array.null_count:
+        for at in np.flatnonzero(missing_of(array)).tolist():
+            texts[at] = None
+    return texts
 
 
 def _validity(missing: npt.NDArray[np.bool_] | None) -> pa.Buffer | None:

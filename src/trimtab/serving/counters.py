@@ -14,9 +14,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import logging
 import mmap
 import os
+import shutil
 import struct
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +36,8 @@ WAIT_S = 0.01
 _HEAD = 24
 _SERIES = struct.Struct("<II")
 _STRIDE_HEAD = _SERIES.size + KEY_BYTES
+
+_log = logging.getLogger("trimtab.serving")
 
 Key = tuple[str, ...]
 Row: TypeAlias = "memoryview[float]"
@@ -173,3 +178,18 @@ def read_counters(path: Path) -> tuple[dict[Key, list[float]], bool]:
         start = at + _STRIDE_HEAD
         found[key] = list(memory[start : start + 8 * cells].cast("d"))
     return found, lives
+
+
+@contextlib.contextmanager
+def counters_folder() -> Iterator[Path | None]:
+    """A folder for the counters of a server's workers, as long as the server lives; None where none can be made."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="trimtab-counters-"))
+    except OSError as error:
+        _log.warning("each worker answers /metrics for itself alone: %s", error)
+        yield None
+        return
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -28,6 +28,8 @@ class Slot:
     model: Model
     layout: Layout
     counters: ArmCounters
+    champion: int | None = None
+    """The version whose baseline the traffic is compared with; None: this one."""
 
     @property
     def signature(self) -> Signature:
@@ -136,10 +138,12 @@ def load_models(directory: Path, known: Mapping[int, Model]) -> tuple[Routes, di
 def assemble(routes: Routes, models: dict[int, Model], counters: Callable[[str, int, str], ArmCounters]) -> Deployment:
     """A deployment from routes, the models of all their versions, and where each arm is counted."""
     slots = {}
+    first = routes.split[0].version
+    champion_version = next((version for version, arm in routes.arms.items() if arm == "champion"), first)
     for version, model in models.items():
         arm = routes.arms.get(version, "champion" if version == routes.split[0].version else "challenger")
         counted = counters(model.signature.model, version, arm)
-        slots[version] = Slot(version, arm, model, Layout(model.signature), counted)
+        slots[version] = Slot(version, arm, model, Layout(model.signature), counted, champion_version)
     router = Router(routes)
     champion = slots[routes.split[0].version]
     classes: dict[ClassValue, None] = {}

@@ -20,8 +20,9 @@ from typing import Any
 import pyarrow as pa
 
 from trimtab.serving.columns import booleans, microseconds
-from trimtab.serving.log_files import HOUR_S, LABELS, PREDICTIONS, LogFiles
+from trimtab.serving.log_files import HOUR_S, LABELS, PREDICTIONS, PROFILES, LogFiles
 from trimtab.serving.log_health import LogHealth
+from trimtab.serving.recording import Recorder
 from trimtab.serving.records import BlockRecord, LabelRecord, block_batches, label_batch
 
 PART = 1024
@@ -37,7 +38,10 @@ FileKey = tuple[str, int, Any]
 class LogWriter:
     """One writer per worker. ``add*`` is called by the event loop, everything below by the thread."""
 
-    def __init__(self, directory: Path, worker: str, flush_s: float, limit_rows: int) -> None:
+    def __init__(
+        self, directory: Path, worker: str, flush_s: float, limit_rows: int, recorder: Recorder | None = None
+    ) -> None:
+        self.recorder = recorder
         self._files = LogFiles(directory, worker)
         self._flush_s = flush_s
         self._limit = limit_rows
@@ -143,7 +147,9 @@ class LogWriter:
         for blocks, rows in self._parts():
             with self._counted(rows):
                 for slot, batch in block_batches(blocks):
-                    self._hold(PREDICTIONS, slot.layout.key, batch)
+                    kept = batch if self.recorder is None else self.recorder.take(slot, batch)
+                    if kept is not None:
+                        self._hold(PREDICTIONS, slot.layout.key, kept)
         for _ in range(len(self._labels)):
             labels = self._labels.popleft()
             with self._counted(len(labels)):
@@ -157,12 +163,12 @@ class LogWriter:
             part.append(block)
             rows += len(block.ids)
             if rows >= PART:
-                self._taken += rows
                 yield part, rows
+                self._taken += rows  # only now: what is being turned into columns still waits
                 part, rows = [], 0
         if part:
-            self._taken += rows
             yield part, rows
+            self._taken += rows
 
     @contextlib.contextmanager
     def _counted(self, rows: int) -> Iterator[None]:
@@ -200,6 +206,20 @@ class LogWriter:
             self.written += len(table)
             self.files += 1
             self.health.wrote()
+        if self.recorder is not None:
+            self._write_profiles(self.recorder)
+
+    def _write_profiles(self, recorder: Recorder) -> None:
+        table = recorder.due_profiles(time.monotonic(), final=self._stopping)
+        if table is None:
+            return
+        try:
+            self._files.write(PROFILES, recorder.hour, table)
+        except (OSError, pa.ArrowException) as error:
+            self._failed(error)
+            return
+        recorder.wrote_profiles()
+        self.health.wrote()
 
     def _finish(self) -> None:
         if self._pending_rows:

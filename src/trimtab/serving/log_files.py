@@ -15,6 +15,9 @@ from trimtab.serving.records import LABEL_REPEATED, PREDICTION_REPEATED
 HOUR_S = 3600
 PREDICTIONS = "predictions"
 LABELS = "labels"
+PROFILES = "profiles"
+REPEATED = {PREDICTIONS: [*PREDICTION_REPEATED, "sample"], LABELS: LABEL_REPEATED, PROFILES: ["digest"]}
+"""Columns with few different values."""
 
 
 class LogFiles:
@@ -37,7 +40,7 @@ class LogFiles:
         self._sequence += 1
         final = directory / f"{self._worker}-{self._sequence:08d}.parquet"
         aside = directory / f".{final.name}.tmp"
-        repeated = PREDICTION_REPEATED if folder == PREDICTIONS else LABEL_REPEATED
+        repeated = [name for name in REPEATED[folder] if name in table.column_names]
         try:
             with aside.open("wb") as file:
                 pq.write_table(
@@ -45,7 +48,7 @@ class LogFiles:
                     file,
                     compression="lz4",
                     use_dictionary=repeated,
-                    write_statistics=["time"],
+                    write_statistics=["time"] if "time" in table.column_names else False,
                     store_schema=False,
                 )
                 file.flush()

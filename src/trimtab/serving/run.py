@@ -18,6 +18,7 @@ from importlib import metadata
 from typing import Any
 
 from trimtab.serving.app import App
+from trimtab.serving.counters import SUFFIX
 from trimtab.serving.edge import Edge
 from trimtab.serving.handover import Handover
 from trimtab.serving.ids import IdSource
@@ -26,6 +27,7 @@ from trimtab.serving.live import LiveDeployment
 from trimtab.serving.log import LogWriter
 from trimtab.serving.metrics import Metrics
 from trimtab.serving.presence import Presence
+from trimtab.serving.recording import Recorder
 from trimtab.serving.scoring import Scorer
 from trimtab.serving.settings import LOG_FORMAT, ServerSettings
 from trimtab.serving.shadow import ShadowQueue
@@ -86,8 +88,9 @@ class Worker:
         tag = secrets.token_hex(5)
         name = f"w{index}-{int(clock() * 1000):012x}-{tag[:4]}"
         limits = settings.limits
-        self.metrics = Metrics()
-        self.log = LogWriter(settings.logs, name, settings.flush_s, limits.log_rows)
+        self.metrics = Metrics(settings.counters and settings.counters / f"w{index}{SUFFIX}")
+        recorder = Recorder(settings.log, settings.deployment)
+        self.log = LogWriter(settings.logs, name, settings.flush_s, limits.log_rows, recorder)
         self.live = LiveDeployment(settings.deployment, settings.poll_s, self.metrics)
         self.shadow = ShadowQueue(self.log, self.metrics, limits.shadow_rows)
         ids = IdSource(tag)
@@ -119,6 +122,7 @@ class Worker:
         await self.http.drain()
         self.shadow.finish()
         await loop.run_in_executor(None, self.log.close)
+        self.status.publish()
         await loop.run_in_executor(None, self.edge.close)
         self.app.close()
         self.live.close()
@@ -127,6 +131,7 @@ class Worker:
     async def _until(self, stop: asyncio.Event) -> None:
         """Follow the routes."""
         watches = [asyncio.ensure_future(self.live.watch()), asyncio.ensure_future(self.edge.watch())]
+        watches.append(asyncio.ensure_future(self.status.keep_publishing()))
         await stop.wait()
         for watch in watches:
             watch.cancel()

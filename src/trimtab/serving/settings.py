@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from trimtab.core.domain.errors import UserError
+from trimtab.serving.log_settings import LogSettings
 from trimtab.serving.security import Security
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
@@ -70,6 +71,10 @@ class ServerSettings:
     poll_s: float = 0.05
     """How often ``routes.json`` is looked at."""
     limits: Limits = field(default_factory=Limits)
+    log: LogSettings = field(default_factory=LogSettings)
+    """What is recorded."""
+    counters: Path | None = None
+    """Where the workers of a server keep their counters, so that each can answer for all; None: each for itself."""
     security: Security = field(default_factory=Security)
     routes: tuple[tuple[str, str], ...] = ()
     """Further paths and the endpoints they name: what a platform tells its containers to answer."""

@@ -22,6 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from trimtab.serving.counters import counters_folder
 from trimtab.serving.handover import Survivor, survivors
 from trimtab.serving.listeners import distinct, open_listeners
 from trimtab.serving.settings import ServerSettings
@@ -47,7 +48,8 @@ def run_server(settings: ServerSettings) -> None:
         OSError: the address cannot be listened on.
     """
     if settings.workers > 1 or settings.supervised:
-        supervise(settings, _say)
+        with counters_folder() as counters:
+            supervise(dataclasses.replace(settings, counters=counters), _say)
     else:
         from trimtab.serving.run import run_worker  # heavy: a supervisor does not need it
 
