@@ -27,8 +27,6 @@ def read_table(body: bytes, media: str, rows_max: int, columns: Iterable[str] | 
 
     try:
         batches, schema = (_parquet if media in PARQUET else _arrow)(body, media, rows_max, columns)
-        if len(set(schema.names)) != len(schema.names):
-            raise RequestError(400, "the table names a column twice")
         kept, rows, size = [], 0, 0
         for batch in batches:
             rows, size = rows + batch.num_rows, size + batch.nbytes
@@ -47,7 +45,7 @@ def _parquet(body: bytes, media: str, rows_max: int, columns: Iterable[str] | No
 
     file = pq.ParquetFile(io.BytesIO(body))
     _bounded(file.metadata.num_rows, rows_max)
-    schema = file.schema_arrow
+    schema = _unambiguous(file.schema_arrow)
     if columns is not None:
         schema = pa.schema([schema.field(name) for name in columns if name in schema.names])
     return file.iter_batches(BATCH_ROWS, columns=schema.names), schema
@@ -58,9 +56,15 @@ def _arrow(body: bytes, media: str, rows_max: int, columns: Iterable[str] | None
 
     if media == FILE:
         reader = pa.ipc.open_file(io.BytesIO(body))
-        return (reader.get_batch(i) for i in range(reader.num_record_batches)), reader.schema
+        return (reader.get_batch(i) for i in range(reader.num_record_batches)), _unambiguous(reader.schema)
     reader = pa.ipc.open_stream(io.BytesIO(body))
-    return reader, reader.schema
+    return reader, _unambiguous(reader.schema)
+
+
+def _unambiguous(schema: Any) -> Any:
+    if len(set(schema.names)) != len(schema.names):
+        raise RequestError(400, "the table names a column twice")
+    return schema
 
 
 def _bounded(rows: int, rows_max: int) -> None:
