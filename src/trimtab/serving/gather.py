@@ -48,9 +48,20 @@ class Gatherer:
     def add(self, job: RowJob) -> RowJob:
         """The row is answered once the turn has ended."""
         if not self._waiting:
-            asyncio.get_running_loop().call_soon(self._score_all)
+            asyncio.get_running_loop().call_soon(self._look_again, 1)
         self._waiting.append(job)
         return job
+
+    def _look_again(self, seen: int) -> None:
+        """Score when a look at the sockets brought nothing new; a lone row is scored at once.
+
+        A look costs a few microseconds, a call many: rows that are on the wire already would pay for one of their own.
+        """
+        waiting = len(self._waiting)
+        if seen < waiting < ROWS_MAX:
+            asyncio.get_running_loop().call_soon(self._look_again, waiting)
+        else:
+            self._score_all()
 
     def _score_all(self) -> None:
         waiting, self._waiting = self._waiting, []
