@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trimtab.core.domain.errors import DataError
@@ -98,7 +98,9 @@ def diagnose(
     time: str,
     *,
     ignore: Sequence[str] = (),
+    slices: Sequence[str] = (),
     model: Any = None,
+    rivals: Mapping[str, Any] | None = None,
     alpha: float = 0.01,
     blocks: int = 40,
     label_time: str | None = None,
@@ -112,10 +114,13 @@ def diagnose(
         target: column of the label. At most 20 distinct values, or text: classes; else a number.
         time: column of event times.
         ignore: columns that are never features.
+        slices: columns by whose levels harm is asked for, too.
         model: anything with ``predict_proba(frame)`` (or ``predict`` for a number) that takes a pandas frame of the
         features; its losses on
             the newest fifth of the reference are taken as out of sample. None: a gradient boosting is fitted on the
             oldest four fifths. A path: see ``trimtab.offline.load_model``.
+        rivals: earlier versions by name, each like ``model``: where one would do better on the same rows, the answer is
+            to go back to it.
         alpha: see ``AssessSettings``.
         blocks: number of equally long blocks that ``current`` is cut into; the reference is cut to the same length.
         label_time: column of when the label became known. Labels that became known after the newest row of
@@ -134,7 +139,9 @@ def diagnose(
         target,
         time,
         ignore=tuple(ignore),
+        slices=tuple(slices),
         model=model,
+        rivals=rivals,
         alpha=alpha,
         blocks=blocks,
         delay=Delay(label_time, label_delay_s),

@@ -2,6 +2,6 @@
 
 from trimtab.offline.diagnose import diagnose_tables
 from trimtab.offline.models import load_model
-from trimtab.offline.tables import Delay, OfflineModel, blocks_of
+from trimtab.offline.tables import Delay, Live, OfflineModel, blocks_of
 
-__all__ = ["Delay", "OfflineModel", "blocks_of", "diagnose_tables", "load_model"]
+__all__ = ["Delay", "Live", "OfflineModel", "blocks_of", "diagnose_tables", "load_model"]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from trimtab.core.diagnosis import Assessment, AssessSettings, assess
+from trimtab.core.diagnosis.rows import Case, cells_of, diagnose
+from trimtab.offline.learner import Boosting, importance_of
 from trimtab.offline.models import load_model
-from trimtab.offline.tables import Delay, OfflineModel, blocks_of
+from trimtab.offline.tables import Delay, Live, OfflineModel, blocks_of
 
 
 def diagnose_tables(
@@ -17,7 +21,9 @@ def diagnose_tables(
     time: str,
     *,
     ignore: tuple[str, ...] = (),
+    slices: tuple[str, ...] = (),
     model: Any = None,
+    rivals: Mapping[str, Any] | None = None,
     alpha: float = 0.01,
     blocks: int = 40,
     delay: Delay | None = None,
@@ -25,6 +31,44 @@ def diagnose_tables(
     """See ``trimtab.api.diagnose``."""
     taken = load_model(Path(model)) if isinstance(model, str | Path) else model
     fitted = OfflineModel.fit(reference, target, time, ignore, taken, delay or Delay())
-    baseline, block_s = fitted.baseline(current, blocks)
+    live = Live.of(fitted, current, ignore)
+    importance = importance_of(fitted)
+    block_s = max(float(live.times[-1] - live.times[0]) / blocks, 1e-6)
+    baseline = fitted.baseline(block_s, importance)
     settings = AssessSettings(alpha=alpha, block_s=block_s, horizon_blocks=blocks)
-    return assess(baseline, blocks_of(fitted, baseline, current, block_s), settings)
+    sums = assess(baseline, blocks_of(live, baseline, block_s), settings)
+    case = case_of(fitted, live, importance, slices, rivals or {})
+    return replace(sums, diagnosis=diagnose(case))
+
+
+def case_of(
+    model: OfflineModel,
+    live: Live,
+    importance: Mapping[str, float],
+    slices: tuple[str, ...] = (),
+    rivals: Mapping[str, Any] | None = None,
+) -> Case:
+    """The rows as the core sees them."""
+    total = sum(importance.values())
+    present = {name: column for name, column in model.features.items() if name not in live.absent}
+    return Case(
+        reference=present,
+        reference_times=model.times,
+        reference_labels=model.labels,
+        reference_scores=model.tail_scores(),
+        current={name: live.features[name] for name in present},
+        times=live.times,
+        labels=live.labels,
+        scores=live.scores,
+        classes=model.classes,
+        learner=Boosting(model),
+        cells={name: cells_of(name, column, live.features[name]) for name, column in present.items()},
+        importance={name: weight / total for name, weight in importance.items()} if total > 0 else {},
+        rivals={
+            name: replace(model, fitted=each, given=True).scores(live.features) for name, each in (rivals or {}).items()
+        },
+        slices=slices,
+        absent=live.absent,
+        extra=live.extra,
+        misfits=live.misfits,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ from trimtab.frames.convert import missing_text
 if TYPE_CHECKING:
     import pandas as pd
 
+LEVELS_MAX = 200
+"""Levels of a category that a model of ours tells apart."""
 CLASSES_MAX = 20
 """Distinct values of a number up to which a target is a class."""
 
@@ -61,6 +64,8 @@ class OfflineModel:
     time: str
     delay: Delay = Delay()
     usual_delay_s: float = 0.0
+    given: bool = False
+    """The model came from outside and takes every level; one of ours takes the ``LEVELS_MAX`` most frequent."""
 
     @classmethod
     def fit(
@@ -80,7 +85,7 @@ class OfflineModel:
         if not features:
             raise DataError("no feature is left besides target, time and ignored columns")
         offline = cls(features, times[order], labels, classes, model, target, time, delay, usual)
-        return offline if model is not None else replace(offline, fitted=offline.trained())
+        return replace(offline, given=True) if model is not None else replace(offline, fitted=offline.trained())
 
     @property
     def cut(self) -> int:
@@ -95,19 +100,21 @@ class OfflineModel:
         known = np.isfinite(self.labels[: self.cut])
         rows = np.flatnonzero(known)
         estimator = kind(categorical_features="from_dtype", random_state=0)
-        with _calm(len(rows)):
+        with calm(len(rows)):
             return estimator.fit(self.frame(take_rows(self.features, rows)), self.labels[rows])
 
-    def frame(self, columns: dict[str, Column]) -> pd.DataFrame:
+    def frame(self, columns: Mapping[str, Column]) -> pd.DataFrame:
         """The features as the model takes them; levels that training did not have are missing."""
         import pandas as pd
 
         out: dict[str, Any] = {}
         for name, trained in self.features.items():
+            if name not in columns:
+                continue
             column = columns[name]
             if isinstance(trained, Categorical) and isinstance(column, Categorical):
                 values = pd.Categorical.from_codes(column.codes, categories=pd.Index(column.levels, dtype=object))
-                out[name] = values.set_categories(list(trained.levels))
+                out[name] = values.set_categories(list(trained.levels if self.given else frequent(trained)))
             else:
                 out[name] = column
         return pd.DataFrame(out)
@@ -115,7 +122,7 @@ class OfflineModel:
     def scores(self, columns: dict[str, Column]) -> Numbers:
         """(n, K) class scores or (n,) values."""
         frame = self.frame(columns)
-        with _calm(len(frame)):
+        with calm(len(frame)):
             found = self.fitted.predict_proba(frame) if self.classes else self.fitted.predict(frame)
         scores = np.asarray(found, dtype=np.float64)
         return scores[:, self._order(scores.shape[1])] if self.classes else scores
@@ -137,47 +144,134 @@ class OfflineModel:
         """A model of ours was trained on the indices of the classes."""
         return not isinstance(own[0], str) and [float(each) for each in own] == [*range(len(self.classes))]
 
-    def baseline(self, current: Any, blocks: int) -> tuple[Baseline, float]:
-        """The baseline in blocks as long as ``current``'s, and their length in seconds."""
-        times = _numbers(dict(read(current, [self.time])), self.time)
-        if not times.size:
-            raise DataError("the current table has no rows")
-        block_s = max(float(times.max() - times.min()) / blocks, 1e-6)
+    def baseline(self, block_s: float, importance: Mapping[str, float] | None = None) -> Baseline:
+        """The baseline in blocks of that length."""
         newest = slice(self.cut, None)
-        tail = take_rows(self.features, newest)
-        evaluation = Evaluation(self.scores(tail), self.labels[newest], self.times[newest], self.classes)
-        return Baseline.fit(self.features, time=self.times, block_s=block_s, evaluation=evaluation), block_s
+        evaluation = Evaluation(self.tail_scores(), self.labels[newest], self.times[newest], self.classes)
+        return Baseline.fit(
+            self.features, time=self.times, block_s=block_s, evaluation=evaluation, importance=importance
+        )
+
+    def tail_scores(self) -> Numbers:
+        """Scores of the newest fifth."""
+        return self.scores(take_rows(self.features, slice(self.cut, None)))
 
 
-def blocks_of(model: OfflineModel, baseline: Baseline, current: Any, block_s: float) -> list[Block]:
-    """``current`` in blocks of event time, scored and compared with the labels that are known."""
-    columns = dict(read(current))
-    times = _numbers(columns, model.time)
-    for name in model.features:
-        if name not in columns:
-            raise DataError(missing_text(name, list(columns)))
-    known = model.target in columns
-    labels = encode(_pop(columns, model.target), model.classes) if known else np.full(rows_of(columns), np.nan)
-    column = model.delay.column
-    label_times = _numbers(columns, column, gaps=True) if column else None
-    labels = np.where(model.delay.old_enough(label_times, times, model.usual_delay_s), labels, np.nan)
-    order = np.argsort(times, kind="stable")
-    times, labels = times[order], labels[order]
-    features = take_rows({name: columns[name] for name in model.features}, order)
-    scores = model.scores(features)
-    index = np.floor((times - times[0]) / block_s).astype(np.int64)
+@dataclass(frozen=True, slots=True, eq=False)
+class Live:
+    """The rows since then, in order of time, in the reference's columns."""
+
+    features: dict[str, Column]
+    times: Numbers
+    labels: Numbers
+    """(m,) NaN where not known, or of a cohort that is too young."""
+    scores: Numbers
+    absent: tuple[str, ...]
+    """Features that did not come: all missing in ``features``."""
+    extra: tuple[str, ...]
+    misfits: dict[str, NDArray[np.bool_]]
+    """(m,) values that are of another type than the reference's."""
+    strange: NDArray[np.bool_]
+    """(m,) labels of a class that the reference does not have."""
+
+    @classmethod
+    def of(cls, model: OfflineModel, current: Any, ignore: tuple[str, ...]) -> Live:
+        """Raises DataError for a time column that is not there or has gaps, and where no feature is there at all."""
+        columns = dict(read(current))
+        if not rows_of(columns):
+            raise DataError("the current table has no rows")
+        times = _numbers(columns, model.time)
+        order = np.argsort(times, kind="stable")
+        column = model.delay.column
+        label_times = _numbers(columns, column, gaps=True) if column else None
+        labels = np.full(len(times), np.nan)
+        strange = np.zeros(len(times), dtype=np.bool_)
+        if model.target in columns:
+            label = columns.pop(model.target)
+            labels = encode(label, model.classes)
+            strange = ~np.isfinite(labels) & ~_missing(label)
+        old_enough = model.delay.old_enough(label_times, times, model.usual_delay_s)
+        labels = np.where(old_enough, labels, np.nan)
+        features, absent, misfits = _aligned(model.features, take_rows(columns, order))
+        extra = tuple(name for name in columns if name not in (*model.features, *ignore, model.time, column))
+        scores = model.scores(features)
+        return cls(features, times[order], labels[order], scores, absent, extra, misfits, strange[order])
+
+
+def _aligned(
+    reference: Mapping[str, Column], columns: Mapping[str, Column]
+) -> tuple[dict[str, Column], tuple[str, ...], dict[str, NDArray[np.bool_]]]:
+    """The reference's columns in its types; what does not come or does not fit is missing."""
+    rows = rows_of(columns)
+    out: dict[str, Column] = {}
+    absent, misfits = [], {}
+    for name, trained in reference.items():
+        column = columns.get(name)
+        text = isinstance(trained, Categorical)
+        if column is None:
+            absent.append(name)
+            none = np.full(rows, -1, dtype=np.int32)
+            out[name] = Categorical(none, ()) if text else np.full(rows, np.nan)
+        elif isinstance(column, Categorical) == text:
+            out[name] = column
+        elif isinstance(column, Categorical):
+            out[name], bad = parsed(column)
+            if bad.any():
+                misfits[name] = bad
+        else:
+            out[name] = as_text(column)
+    if len(absent) == len(reference):
+        raise DataError(missing_text(absent[0], list(columns)))
+    return out, tuple(absent), misfits
+
+
+def parsed(column: Categorical) -> tuple[Numbers, NDArray[np.bool_]]:
+    """Text as numbers, and the rows that are none."""
+    table, bad = np.full(len(column.levels) + 1, np.nan), np.zeros(len(column.levels) + 1, dtype=np.bool_)
+    for at, level in enumerate(column.levels):
+        try:
+            table[at] = float(level)
+        except ValueError:
+            bad[at] = level.strip() != ""
+    return table[column.codes], bad[column.codes]
+
+
+def as_text(column: Numbers) -> Categorical:
+    """Numbers as text, whole ones without a point."""
+    values, codes = np.unique(column, return_inverse=True)
+    levels = tuple(f"{value:.15g}" for value in values)
+    return Categorical(np.where(np.isnan(column), -1, codes).astype(np.int32), levels)
+
+
+def _missing(column: Column) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = column.codes < 0 if isinstance(column, Categorical) else np.isnan(column)
+    return found
+
+
+def frequent(column: Categorical) -> tuple[str, ...]:
+    """The ``LEVELS_MAX`` most frequent levels, in their order."""
+    if len(column.levels) <= LEVELS_MAX:
+        return column.levels
+    counts = np.bincount(column.codes[column.codes >= 0], minlength=len(column.levels))
+    kept = np.sort(np.argsort(-counts, kind="stable")[:LEVELS_MAX])
+    return tuple(column.levels[at] for at in kept)
+
+
+def blocks_of(live: Live, baseline: Baseline, block_s: float) -> list[Block]:
+    """The live rows in blocks of event time, as profiles and scorecards."""
+    index = np.floor((live.times - live.times[0]) / block_s).astype(np.int64)
     out = []
     for each in np.unique(index):
         first, end = np.searchsorted(index, [each, each + 1])
         rows = slice(int(first), int(end))
-        start = float(times[0] + each * block_s)
-        profile = baseline.profile(take_rows(features, rows), scores[rows])
-        card = baseline.scorecard(scores[rows], labels[rows])
+        start = float(live.times[0] + each * block_s)
+        profile = baseline.profile(take_rows(live.features, rows), live.scores[rows])
+        card = baseline.scorecard(live.scores[rows], live.labels[rows])
         out.append(Block(start, start + block_s, profile, card if card.rows else None))
     return out
 
 
-def _calm(rows: int) -> AbstractContextManager[object]:
+def calm(rows: int) -> AbstractContextManager[object]:
     """One thread for small tables: on a busy machine threads that wait for each other make a fit a hundred times
     slower.
     """

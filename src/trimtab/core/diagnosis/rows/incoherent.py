@@ -1,0 +1,58 @@
+"""Columns that moved and no longer belong to the others of their row, for whatever reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trimtab.core.diagnosis.rows.case import Case, Flags
+from trimtab.core.diagnosis.rows.coherence import Bond
+from trimtab.core.diagnosis.rows.finding import Finding, confidence
+from trimtab.core.diagnosis.rows.when import Change
+from trimtab.core.domain.diagnosis import Kind
+from trimtab.core.profiles.columns import take_rows
+
+KEPT_MAX = 0.35
+"""Share of the tie that a broken column may have left."""
+ERRORS_MIN = 6.0
+ASKED_MAX = 4
+"""Columns that are asked for; each costs a fit."""
+
+
+def incoherent(case: Case, changes: dict[str, Change], tie: Callable[[str], Bond]) -> list[Finding]:
+    """Columns that lost their tie since their change, the most moved first. Rows of a kind that the reference does not
+    have in another column are left out: a new segment has ties of its own."""
+    moved = [name for name, change in changes.items() if change.real]
+    out = []
+    for name in sorted(moved, key=lambda each: -changes[each].ratio)[:ASKED_MAX]:
+        change = changes[name]
+        known = ~_foreign(case, name)
+        rows = _some(np.flatnonzero(known[change.first : change.end]) + change.first)
+        bond = tie(name)
+        if not bond.tells or len(rows) < 30:
+            continue
+        kept, errors = bond.lost(take_rows(case.current, rows))
+        clean = _some(np.flatnonzero(known[: change.first]))
+        usual = bond.kept(take_rows(case.current, clean)) if len(clean) >= 100 else 1.0
+        if kept > KEPT_MAX * min(usual, 1.0) or errors < ERRORS_MIN:
+            continue
+        text = f"{name}: its tie to the other columns fell to {kept:.0%} of what it was"
+        sure = confidence(errors, ERRORS_MIN) * confidence(KEPT_MAX, max(kept, 1e-3), 1.5)
+        first, end = change.first, change.end
+        out.append(Finding(Kind.DATA_FAULT, "BrokenRelation", (name,), first, end, sure, text, kept, KEPT_MAX))
+    return out
+
+
+def _foreign(case: Case, name: str) -> Flags:
+    """(m,) rows with an unseen value in another column."""
+    out = np.zeros(case.rows, dtype=np.bool_)
+    for other, cells in case.cells.items():
+        if other != name:
+            out |= cells.outside(cells.current)
+    return out
+
+
+def _some(rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    return rows[:: max(len(rows) // 2000, 1)]

@@ -1,0 +1,151 @@
+"""Values that are none: missing, stand-ins for missing, stuck, or of another type."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trimtab.core.diagnosis.rows.case import Case, Cells, Codes, Flags, category, numbers
+from trimtab.core.diagnosis.rows.finding import Finding, confidence
+from trimtab.core.diagnosis.rows.when import scan
+from trimtab.core.domain.diagnosis import Kind
+from trimtab.core.profiles.columns import Categorical, Column, Numbers
+
+STAND_INS = frozenset(
+    {
+        "",
+        "?",
+        "-",
+        "--",
+        ".",
+        "na",
+        "n/a",
+        "nan",
+        "null",
+        "none",
+        "nil",
+        "missing",
+        "unknown",
+        "undefined",
+        "unspecified",
+    }
+)
+CODES = (-1.0, -9.0, -99.0, -999.0, -9999.0, 99.0, 999.0, 9999.0, 99999.0, -100.0, 0.0)
+"""Numbers that stand for 'not known'."""
+SHARE_MIN = 0.03
+"""A smaller share of rows is no flood."""
+
+
+def missing(case: Case) -> list[Finding]:
+    """Far more rows without a value than any block of the reference had, stand-ins included."""
+    out = []
+    for name, cells in case.cells.items():
+        now = cells.current == cells.missing
+        stand_in, what = _stand_in(case.reference[name], case.current[name])
+        flags = now | stand_in
+        before = cells.reference == cells.missing
+        if float(flags.mean()) < SHARE_MIN / 4:
+            continue
+        change = scan(before.astype(np.int64), flags.astype(np.int64), 2)
+        share = float(flags[change.first : change.end].mean())
+        usual = max(
+            record(before, change.end - change.first), float(flags[: change.first].mean()) if change.first else 0
+        )
+        limit = usual + max(SHARE_MIN, usual)
+        if not change.real or share <= usual + SHARE_MIN:
+            continue
+        sure = confidence(change.ratio, 1.0) * confidence(share - usual, (limit - usual) / 2)
+        text = f"{name}: {share:.0%} of the rows without a value{what}, at most {usual:.1%} before"
+        out.append(
+            Finding(Kind.DATA_FAULT, "MissingFlood", (name,), change.first, change.end, sure, text, share, limit)
+        )
+    return out
+
+
+def record(flags: Flags, rows: int) -> float:
+    """The largest share among runs of the reference with so many rows (at least eight runs)."""
+    size = max(min(rows, len(flags) // 8), 1)
+    ends = np.arange(size, len(flags) + 1, max(size // 2, 1))
+    sums = np.concatenate([[0], np.cumsum(flags)])
+    return float(((sums[ends] - sums[ends - size]) / size).max(initial=0.0))
+
+
+def _stand_in(reference: Column, current: Column) -> tuple[Flags, str]:
+    """Rows with one new value that is known to stand for 'missing'."""
+    none = np.zeros(len(current), dtype=np.bool_)
+    if isinstance(current, Categorical):
+        had = set(reference.levels) if isinstance(reference, Categorical) else set()
+        new = [at for at, level in enumerate(current.levels) if level.strip().lower() in STAND_INS and level not in had]
+        flags = np.isin(current.codes, new) if new else none
+        return flags, f" ({current.levels[new[0]]!r})" if new and flags.any() else ""
+    reference = numbers(reference)
+    for code in CODES:
+        flags = current == code
+        if flags.mean() > SHARE_MIN and (reference == code).mean() < 0.001 and not _fits_between(reference, code):
+            return flags, f" ({code:g})"
+    return none, ""
+
+
+def _fits_between(reference: Numbers, value: float) -> bool:
+    """The value lies inside of the reference's usual range, where it is a number like any other."""
+    known = reference[np.isfinite(reference)]
+    if not known.size:
+        return False
+    low, high = np.quantile(known, [0.02, 0.98])
+    return bool(low <= value <= high) and value not in (-1.0, -999.0, -9999.0, 999.0, 9999.0)
+
+
+def stuck(case: Case) -> list[Finding]:
+    """One value repeated far longer than ever in the reference, and than chance allows."""
+    out = []
+    for name in case.cells:
+        now, before = _ranked(case.current[name]), _ranked(case.reference[name])
+        first, length = longest_run(now)
+        usual = longest_run(before)[1]
+        if length < max(30, 0.02 * len(now)):
+            continue
+        share = _share_of(case.reference[name], case.current[name], first)
+        chance = -length * np.log(min(share + 1 / len(before), 1 - 1e-9))
+        limit = max(3.0 * usual, (25 + np.log(len(now))) * length / max(chance, 1e-9))
+        if length <= limit:
+            continue
+        text = f"{name}: the same value in {length:,} rows on end, at most {usual:,} before"
+        sure = confidence(length, limit, 1.5)
+        out.append(
+            Finding(Kind.DATA_FAULT, "ConstantColumn", (name,), first, first + length, sure, text, float(length), limit)
+        )
+    return out
+
+
+def _ranked(column: Column) -> Codes:
+    """Codes that are equal where values are; missing rows never are."""
+    if isinstance(column, Categorical):
+        codes = column.codes.astype(np.int64)
+    else:
+        codes = np.unique(column, return_inverse=True)[1].astype(np.int64)
+        codes = np.where(np.isnan(column), -1, codes)
+    return codes
+
+
+def longest_run(codes: Codes) -> tuple[int, int]:
+    """(first row, length) of the longest run of equal codes; -1 breaks runs."""
+    if not len(codes):
+        return 0, 0
+    starts = np.flatnonzero(np.concatenate([[True], (codes[1:] != codes[:-1]) | (codes[1:] < 0)]))
+    lengths = np.diff(np.append(starts, len(codes)))
+    at = int(np.argmax(lengths))
+    return int(starts[at]), int(lengths[at])
+
+
+def _share_of(reference: Column, current: Column, row: int) -> float:
+    """The reference's share of the value in this row."""
+    if isinstance(current, Categorical):
+        reference = category(reference)
+        level = current.levels[int(current.codes[row])]
+        at = reference.levels.index(level) if level in reference.levels else -2
+        return float((reference.codes == at).mean())
+    return float((reference == current[row]).mean())
+
+
+def outside_share(cells: Cells, first: int, end: int) -> float:
+    """Share of rows of the stretch with values that the reference did not have."""
+    return float(cells.outside(cells.current[first:end]).mean())
