@@ -28,8 +28,12 @@ def candidate(desk: FakeDesk, version: int = 2) -> None:
 
 
 def compared_traffic(desk: FakeDesk, name: str, challenger_score: float, rows: int = 400) -> None:
-    """Requests that both versions scored, all with the label yes; the champion says .7."""
+    """Requests that both versions scored, all with the label yes; the champion says .7. One came a day before: the
+    servers took the step then.
+    """
     now, generation = desk.clock.now(), (desk.target.routes() or pytest.fail("no routes")).generation
+    first = predictions([f"{name}-first"], 1, [0.7], at=max(now - 1.05 * DAY_S, 0.0), generation=generation)
+    desk.reader.add_predictions(f"{name}-first", first)
     ids = [f"{name}-{k}" for k in range(rows)]
     half = rows // 2
     answers = [(ids[:half], 1, 0.7, 2, challenger_score), (ids[half:], 2, challenger_score, 1, 0.7)]
@@ -74,6 +78,8 @@ def test_a_shadow_that_is_no_worse_asks_to_be_promoted() -> None:
     for day in range(1, 4):
         desk.clock.advance(1.1 * DAY_S)
         now, ids = desk.clock.now(), [f"{day}-{k}" for k in range(400)]
+        first = predictions([f"{day}-0"], 1, [0.7], at=now - 1.05 * DAY_S, generation=routes.generation)
+        desk.reader.add_predictions(f"{day}-", first)
         desk.reader.add_predictions(f"{day}a", predictions(ids, 1, [0.7] * 400, at=now, generation=routes.generation))
         shadow = predictions(ids, 2, [0.8] * 400, at=now, generation=routes.generation, shadow=True)
         desk.reader.add_predictions(f"{day}b", shadow)

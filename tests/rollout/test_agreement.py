@@ -40,12 +40,12 @@ def last(plan: object, seen: tuple[Look, ...]) -> Analysis:
 
 def test_without_labels_a_version_that_agrees_goes_on() -> None:
     """Labels come after a quarter of a year; the plan says not to wait for them."""
-    seen = looks(generator(1), 24, differ=0.05, shift=0.01)
+    seen = looks(generator(1), 48, differ=0.05, shift=0.01)
     assert codes(last(UNLABELLED, seen[:2])) != []
     done = last(UNLABELLED, seen)
     assert done.verdict is Verdict.SUCCESSFUL
     assert {"PredictionsCompared"} <= set(codes(done))
-    assert done.rows == 24 * 40
+    assert done.rows == 48 * 40
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_without_labels_a_version_that_answers_quite_otherwise_is_stopped(
 
 def test_where_labels_are_waited_for_agreement_neither_promotes_nor_stops() -> None:
     """Labels come tonight: until then it is shown."""
-    same, other = looks(generator(3), 24, 0.02, 0.0), looks(generator(4), 24, 0.6, 0.4)
+    same, other = looks(generator(3), 48, 0.02, 0.0), looks(generator(4), 48, 0.6, 0.4)
     for seen, shown in ((same, Verdict.SUCCESSFUL), (other, Verdict.FAILED)):
         analysis = last(PLAN, seen)
         assert (analysis.verdict, codes(analysis)) == (Verdict.INCONCLUSIVE, ["LabelsMissing"])
@@ -136,3 +136,46 @@ def test_sums_on_the_grid_keep_the_mean_and_never_strengthen_evidence(values: li
     kept.update_weights(SHIFT_GRID, weights[None, :], limit, limit)
     assert kept.log_above(limit) <= exact.log_above(limit) + 1e-9
     assert kept.log_below(limit) <= exact.log_below(limit) + 1e-9
+
+
+def month(chance: np.random.Generator, spread: float, differ: float = 0.2, shift: float = 0.1) -> tuple[Look, ...]:
+    """Four weeks of 1,000 rows a day at a long-run mean of the limits; means of days vary ``spread`` times more than
+    independent rows would."""
+    extra, out = spread - 1.0, []
+    weight = 1000 / extra - 1.0
+    for day in range(28):
+        today = chance.beta(differ * weight, (1 - differ) * weight)
+        moved = shift + chance.normal(0.0, 0.15 * np.sqrt(extra / 1000))
+        for part in range(2):
+            differences = np.clip(chance.normal(moved, 0.15, 500), -1.0, 1.0)
+            disagreed = int(chance.binomial(500, today))
+            at_s = START_S + (day + (part + 0.5) / 2) * DAY_S
+            out.append(Look(at_s, compared=500, disagreed=disagreed, score_shift=shift_weights(differences)))
+    return tuple(out)
+
+
+def test_days_that_differ_do_not_stop_a_version_that_is_at_the_limits() -> None:
+    """Weekends are another kind of day: taken as independent rows, most such months end in a false stop."""
+    chance = generator(31)
+    false = {DAY_S: 0, 0.0: 0}
+    for _ in range(30):
+        seen = month(chance, spread=5.0)
+        for block_s in false:
+            plan = replace(UNLABELLED, block_s=block_s)
+            for metric in (disagreement_metric, score_shift_metric):
+                ends = range(4, len(seen) + 1, 8)
+                false[block_s] += any(metric(plan, seen[:n], 0.05).verdict is Verdict.FAILED for n in ends)
+    assert false[DAY_S] <= 3
+    assert false[0.0] > 15
+
+
+def test_days_that_differ_do_not_hide_a_version_that_answers_otherwise() -> None:
+    """The correction costs days, not the finding; and it is told."""
+    seen = month(generator(32), spread=20.0, differ=0.35, shift=0.25)
+    for metric in (disagreement_metric, score_shift_metric):
+        found = metric(UNLABELLED, seen, 0.0025)
+        assert found.verdict is Verdict.FAILED
+        assert "evidence weakened by" in found.text
+        assert found.interval is not None
+        assert min(found.interval) >= (found.limit or 0.0)
+    assert metric(replace(UNLABELLED, block_s=0.0), seen, 0.0025).text.count("weakened") == 0

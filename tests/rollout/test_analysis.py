@@ -9,7 +9,7 @@ import pytest
 
 from trimtab.core.domain.verdict import Verdict
 from trimtab.core.rollout.analysis import ALPHA_SHARES, Analysis, analyse, forecast_text
-from trimtab.core.rollout.facts import ArmCounts, Look, RolloutFacts, shift_weights
+from trimtab.core.rollout.facts import ArmCounts, Look, RolloutFacts, StepFacts, shift_weights
 from trimtab.core.rollout.metrics import overdispersion
 from trimtab.core.rollout.plan import Guardrails, RolloutPlan
 
@@ -305,3 +305,46 @@ def test_verdict_interval_and_evidence_of_the_loss_agree(noise: float, block_s: 
                     assert metric.interval[1] <= ceiling
                 else:
                     assert metric.e_value < 1 / alpha
+
+
+def test_a_step_counts_from_when_the_servers_took_it() -> None:
+    """The file system refused the new routes for four hours: the bake time did not run meanwhile."""
+    seen, now = looks(generator(13), 24 * 7, 0.4), START_S + 7 * DAY_S
+    late = now - 2 * HOUR_S
+
+    def judged(taken_s: float | None, requests: int = 500) -> Analysis:
+        return analyse(PLAN, RolloutFacts(seen, StepFacts(taken_s, requests)), now - 7 * HOUR_S, now)
+
+    assert judged(now - 6.5 * HOUR_S).verdict is Verdict.SUCCESSFUL
+    waits = judged(late)
+    assert (waits.verdict, waits.missing) == (Verdict.INCONCLUSIVE, ("bake time 2h < 6h",))
+    assert waits.ready_at_s == late + PLAN.bake_s
+    never = judged(None, requests=0)
+    assert never.verdict is Verdict.INCONCLUSIVE
+    assert never.ready_at_s is None
+    assert never.missing[0] == "bake time 0s < 6h (it counts from the first answer by the routes of this step)"
+    assert "no traffic: no evidence" in never.missing[1]
+    assert codes(judged(now - 6.5 * HOUR_S, requests=49)) == ["RequestsMissing"]
+
+
+def test_servers_whose_clock_is_ahead_have_not_baked_yet() -> None:
+    """A server's clock is ten minutes fast: its first answer lies in our future."""
+    facts = RolloutFacts((), StepFacts(START_S + 600.0, 3))
+    analysis = analyse(PLAN, facts, START_S, START_S + 60.0)
+    assert analysis.missing[0] == "bake time 0s < 6h"
+    assert analyse(PLAN, facts, START_S + 900.0, START_S + 960.0).missing[0] == "bake time 1m < 6h"
+
+
+def test_the_loss_leads_the_reasons_and_what_stands_in_for_it_where_there_are_no_labels() -> None:
+    """A person reads the first line."""
+    seen = looks(generator(13), 24 * 7, 0.4)
+    passed = analyse(PLAN, RolloutFacts(seen), START_S, START_S + 7 * DAY_S)
+    assert passed.verdict is Verdict.SUCCESSFUL
+    assert codes(passed)[0] == "LossWithinMargin"
+    bare = tuple(replace(look, paired_champion_loss=np.empty(0), paired_challenger_loss=np.empty(0)) for look in seen)
+    compared = tuple(
+        replace(look, compared=200, disagreed=4, score_shift=shift_weights(np.full(200, 0.01))) for look in bare
+    )
+    by_agreement = analyse(replace(PLAN, labels_min=0), RolloutFacts(compared), START_S, START_S + 7 * DAY_S)
+    assert by_agreement.verdict is Verdict.SUCCESSFUL
+    assert by_agreement.reasons[0].text.startswith("predictions differ on 2 %")

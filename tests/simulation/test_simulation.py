@@ -60,12 +60,12 @@ def test_remembered_evidence_is_what_the_production_measures() -> None:
     for relation, labels in zip(RELATIONS, LABELS, strict=True):
         comparison = Comparison(labels, TRAFFIC[0])
         for place in range(5):
-            comparison.add(1000.0 * place)
-            facts = comparison.facts(relation, behind=0)
+            comparison.add(1000.0 * place, generation=1)
+            facts = comparison.facts(relation, behind=0, generation=1)
             assert len(facts.looks) == place + 1
             for _ in range(2):
                 assert remembered(plan, facts) == analysis._metrics(plan, facts)
-    assert len(comparison.facts(RELATIONS[0], behind=3).looks) == 2
+    assert len(comparison.facts(RELATIONS[0], behind=3, generation=1).looks) == 2
     with pytest.raises(InvariantError, match="block_s"):
         remembered(RolloutPlan(), facts)
 

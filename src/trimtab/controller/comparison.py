@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from trimtab.controller.agreement import Agreement, Compared
 from trimtab.controller.evidence import Answered, Labelled
-from trimtab.core.rollout.facts import ArmCounts, Look, RolloutFacts
+from trimtab.core.rollout.facts import ArmCounts, Look, RolloutFacts, StepFacts
 from trimtab.core.rollout.plan import Guardrails
 
 _LOOKS_PER_BAKE = 4
@@ -36,6 +36,8 @@ class Comparison:
     _half: dict[str, Labelled] = field(default_factory=dict)
     _pairs: _Pairs = field(default_factory=list)
     _single: dict[int, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
+    _answers: dict[int, _Answers] = field(default_factory=dict)
+    """By generation of routes."""
     agreement: Agreement = field(init=False)
     """Rows that both versions scored, labelled or not."""
 
@@ -54,6 +56,7 @@ class Comparison:
 
     def count(self, rows: Answered) -> None:
         """Requests, errors and latencies of answered rows."""
+        self._note(rows, rows.version == self.challenger)
         if np.any(rows.generation >= self.first_generation):
             self._rows.append(rows)
 
@@ -61,7 +64,26 @@ class Comparison:
         """While the challenger only shadows, what it scored are its requests."""
         mine = (rows.version == self.challenger) & (rows.generation == self.first_generation)
         if np.any(mine):
-            self._rows.append(Answered(**{each.name: getattr(rows, each.name)[mine] for each in fields(Answered)}))
+            shadowed = Answered(**{each.name: getattr(rows, each.name)[mine] for each in fields(Answered)})
+            self._note(shadowed, np.ones(len(shadowed.clock), dtype=bool))
+            self._rows.append(shadowed)
+
+    def _note(self, rows: Answered, challenger: NDArray[np.bool_]) -> None:
+        for generation in np.unique(rows.generation).tolist():
+            here = rows.generation == generation
+            known = self._answers.setdefault(generation, _Answers())
+            known.first = min(known.first, float(rows.clock[here].min()))
+            known.last = max(known.last, float(rows.clock[here].max()))
+            known.requests += int((here & challenger).sum())
+
+    def step(self, generation: int) -> StepFacts:
+        """What was answered by the routes of this generation (or, were it skipped, a later one)."""
+        before = [seen.last for each, seen in self._answers.items() if each < generation]
+        since = [seen for each, seen in self._answers.items() if each >= generation]
+        if not since:
+            return StepFacts(None, 0)
+        taken_s = max(min(seen.first for seen in since), *before) if before else min(seen.first for seen in since)
+        return StepFacts(taken_s, sum(seen.requests for seen in since))
 
     def score(self, labelled: list[Labelled], scale: float) -> None:
         """Losses of labelled rows; a row that both versions scored becomes a pair."""
@@ -77,8 +99,8 @@ class Comparison:
             first, second = (row, other) if row.version == self.champion else (other, row)
             self._pairs.append((max(row.known_at, other.known_at), row.id, first.loss(scale), second.loss(scale)))
 
-    def facts(self) -> RolloutFacts:
-        """All looks so far, oldest first."""
+    def facts(self, generation: int) -> RolloutFacts:
+        """All looks so far, oldest first, and what was seen of the step with this generation of routes."""
         cells: dict[int, _Cell] = defaultdict(_Cell)
         for rows in self._rows:
             self._count_into(cells, rows)
@@ -91,7 +113,8 @@ class Comparison:
                 cells[self._cell(at)].single[arm].append(loss)
         for key, compared in self.agreement.cells.items():
             cells[key].compared = compared
-        return RolloutFacts(tuple(cells[key].look((key + 1) * self.look_s) for key in sorted(cells)))
+        looks = tuple(cells[key].look((key + 1) * self.look_s) for key in sorted(cells))
+        return RolloutFacts(looks, self.step(generation))
 
     def _cell(self, at: float) -> int:
         return int(at // self.look_s)
@@ -114,6 +137,15 @@ class Comparison:
                     ),
                     rows.latency_ms[here & ~rows.error],
                 )
+
+
+@dataclass(slots=True)
+class _Answers:
+    """By the routes of one generation: when, and how many of them the challenger's."""
+
+    first: float = float("inf")
+    last: float = float("-inf")
+    requests: int = 0
 
 
 @dataclass(slots=True)

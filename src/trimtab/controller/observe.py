@@ -88,7 +88,7 @@ class Observer:
     def snapshot(self, status: Status) -> Snapshot:
         """The facts of this tick."""
         servers = [server for server in self.target.servers() if server.ready]
-        facts = self._comparison.facts() if self._comparison is not None else None
+        facts = self._comparison.facts(status.generation) if self._comparison is not None else None
         return Snapshot(
             event_time=self.event_time,
             assessment=self._assess(),

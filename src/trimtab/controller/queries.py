@@ -140,7 +140,8 @@ def why(desk: Desk, seq: int) -> tuple[Entry, ...]:
         at = found[0].cause
     if not chain:
         head = desk.journal.head()
-        raise NotFoundError(f"there is no decision {seq}; the journal holds 1 to {head}" if head else "the journal is empty")
+        known = f"there is no decision {seq}; the journal holds 1 to {head}"
+        raise NotFoundError(known if head else "the journal is empty")
     return tuple(reversed(chain))
 
 

@@ -95,13 +95,7 @@ def _advance(status: Status, rollout: Rollout, analysis: Analysis) -> Move | Non
         return _ask_to_promote(status, rollout, analysis)
     weight = rollout.plan.steps[step] if step < len(rollout.plan.steps) else 100
     action: Action = Promote(rollout.id, rollout.version) if weight >= 100 else EnterStep(rollout.id, step, weight)
-    return Move((action,), _primary_first(analysis), rollout.decision, figures(analysis))
-
-
-def _primary_first(analysis: Analysis) -> tuple[Reason, ...]:
-    """The loss is what a rollout is about; the guardrails stand behind it."""
-    ranked = sorted(analysis.metrics, key=lambda metric: metric.role != "primary")
-    return tuple(metric.reason() for metric in ranked)
+    return Move((action,), analysis.reasons, rollout.decision, figures(analysis))
 
 
 def _ask_to_promote(status: Status, rollout: Rollout, analysis: Analysis) -> Move | None:

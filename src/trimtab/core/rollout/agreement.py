@@ -7,16 +7,20 @@ is nothing better: no labels are waited for (``labels_min`` 0), or they are late
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from trimtab.core.domain.verdict import Verdict
 from trimtab.core.rollout.facts import SHIFT_GRID, Look
-from trimtab.core.rollout.metrics import MetricResult, against, agreeing, share_text
+from trimtab.core.rollout.metrics import MetricResult, against, agreeing, blocks_of, factor_of, share_text
 from trimtab.core.rollout.plan import RolloutPlan
 from trimtab.core.stats.bets import MeanBets
 from trimtab.core.stats.sequential import bounded_exp
+
+_PRIOR_FACTOR, _PRIOR_BLOCKS = 20.0, 2.0
+"""Rows without labels are many, so the correction may start from the most that real streams show: on the first day
+nobody can know how days differ."""
 
 LATE = 0.5
 """Labels are late when a step has waited for so large a part of ``plan.longest_s`` without enough of them."""
@@ -26,12 +30,13 @@ def disagreement_metric(plan: RolloutPlan, looks: Sequence[Look], alpha: float) 
     """Is the share of rows on which the predictions differ surely above, or below, the limit? Bets on that share, as
     for the absolute limits of rates."""
     limit = plan.disagreement_max
-    bets, threshold = MeanBets(), -math.log(alpha)
+    factor = _factor(plan, looks, _disagreed)
+    bets, threshold = MeanBets(), -factor * math.log(alpha)
     hits = np.array([look.disagreed for look in looks], dtype=np.int64)
     totals = np.array([look.compared for look in looks], dtype=np.int64)
     path = bets.update_counts(hits, totals, 1.0 if limit is None else limit)
     events, rows = int(hits.sum()), int(totals.sum())
-    log_top = float(path.max(initial=0.0)) if limit is not None else 0.0
+    log_top = 0.0 if limit is None else bets.log_above(limit) if plan.block_s else float(path.max(initial=0.0))
     low, high = (max(0.0, bets.lower_bound(threshold)), bets.upper_bound(threshold)) if rows else (0.0, 1.0)
     verdict = _verdict(log_top >= threshold, limit is not None and high <= limit)
     low, high = agreeing(verdict, low, high, limit or 0.0, limit or 1.0)
@@ -42,11 +47,11 @@ def disagreement_metric(plan: RolloutPlan, looks: Sequence[Look], alpha: float) 
         text=(
             f"predictions differ on {share_text(events, rows)}{_sign(verdict, limit)} ({events:,} of {rows:,} rows "
             f"that both versions scored; {100 * (1 - 2 * alpha):g} % interval {100 * low:.2f} to {100 * high:.2f} %"
-            f"{_evidence(limit, log_top, alpha)})"
+            f"{_evidence(limit, log_top / factor, alpha)}{_weakened(factor)})"
         ),
         value=events / rows if rows else None,
         limit=limit,
-        e_value=bounded_exp(log_top),
+        e_value=bounded_exp(log_top / factor),
         interval=(low, high) if rows else None,
         code="PredictionsDiffer" if verdict is Verdict.FAILED else "PredictionsCompared",
         rows=rows,
@@ -59,19 +64,22 @@ def score_shift_metric(plan: RolloutPlan, looks: Sequence[Look], alpha: float) -
     at half of alpha, on ``shift_weights``."""
     limit = plan.score_shift_max
     bound = 1.0 if limit is None else limit
-    threshold = -math.log(alpha / 2.0)
+    factor = _factor(plan, looks, _shifted)
+    threshold = -factor * math.log(alpha / 2.0)
     weights = np.array([look.score_shift for look in looks if look.score_shift.size]).reshape(-1, SHIFT_GRID.size)
     bets, mirrored = MeanBets(), MeanBets()
     up, _ = bets.update_weights(SHIFT_GRID, weights, bound, bound)
     down, _ = mirrored.update_weights(-SHIFT_GRID, weights, bound, bound)
     rows = round(float(weights.sum()))
-    tops = [float(path.max(initial=0.0)) if limit is not None else 0.0 for path in (up, down)]
+    tops = [0.0, 0.0] if limit is None else [float(path.max(initial=0.0)) for path in (up, down)]
+    if limit is not None and plan.block_s:
+        tops = [bets.log_above(limit), mirrored.log_above(limit)]
     low, high = (bets.lower_bound(threshold), bets.upper_bound(threshold)) if rows else (-1.0, 1.0)
     verdict = _verdict(max(tops) >= threshold, limit is not None and -limit <= low and high <= limit)
     if verdict is Verdict.FAILED:
         low, high = (max(low, bound), max(high, bound)) if tops[0] >= tops[1] else (min(low, -bound), min(high, -bound))
     mean = float(weights.sum(axis=0) @ SHIFT_GRID) / rows if rows else None
-    log_top = max(0.0, max(tops) - math.log(2.0))
+    log_top = max(0.0, max(tops) / factor - math.log(2.0))
     return MetricResult(
         name="score shift",
         role="watch",
@@ -79,7 +87,7 @@ def score_shift_metric(plan: RolloutPlan, looks: Sequence[Look], alpha: float) -
         text=(
             f"mean score difference {'none' if mean is None else format(mean, '+.4f')}{_sign(verdict, limit, '+-')} "
             f"({rows:,} rows that both versions scored; {100 * (1 - alpha):g} % interval {low:+.4f} to {high:+.4f}"
-            f"{_evidence(limit, log_top, alpha)})"
+            f"{_evidence(limit, log_top, alpha)}{_weakened(factor)})"
         ),
         value=mean,
         limit=limit,
@@ -89,6 +97,35 @@ def score_shift_metric(plan: RolloutPlan, looks: Sequence[Look], alpha: float) -
         rows=rows,
         rows_forecast=_inside(bets, mirrored, limit, threshold),
     )
+
+
+_Moments = tuple[int, float, float]
+"""(rows, sum, sum of squares)"""
+
+
+def _disagreed(looks: Sequence[Look]) -> _Moments:
+    hits = sum(look.disagreed for look in looks)
+    return sum(look.compared for look in looks), float(hits), float(hits)
+
+
+def _shifted(looks: Sequence[Look]) -> _Moments:
+    weights = sum((look.score_shift for look in looks if look.score_shift.size), np.zeros(SHIFT_GRID.size))
+    return round(float(weights.sum())), float(weights @ SHIFT_GRID), float(weights @ SHIFT_GRID**2)
+
+
+def _factor(plan: RolloutPlan, looks: Sequence[Look], moments: Callable[[Sequence[Look]], _Moments]) -> float:
+    """``metrics.overdispersion`` for one sample: how many times more its means of blocks vary than independent rows
+    would."""
+    if not plan.block_s or not looks:
+        return 1.0
+    rows, total, squares = moments(looks)
+    blocks = [found for found in map(moments, blocks_of(plan, looks)) if found[0]]
+    if not blocks:
+        return _PRIOR_FACTOR
+    mean = total / rows
+    variance = max(squares / rows - mean**2, 0.0)
+    scatter = sum((one / n - mean) ** 2 * n / variance for n, one, _ in blocks) if variance > 0 else 0.0
+    return factor_of(scatter, len(blocks), _PRIOR_FACTOR, _PRIOR_BLOCKS)
 
 
 def judges(plan: RolloutPlan, labelled_rows: int, waited_s: float) -> bool:
@@ -112,6 +149,10 @@ def _sign(verdict: Verdict, limit: float | None, prefix: str = "") -> str:
 
 def _evidence(limit: float | None, log_top: float, alpha: float) -> str:
     return "" if limit is None else f"; e-value {against(bounded_exp(log_top), alpha)}"
+
+
+def _weakened(factor: float) -> str:
+    return f"; evidence weakened by {factor:.1f}, blocks vary more than rows" if factor > 1 else ""
 
 
 def _inside(bets: MeanBets, mirrored: MeanBets, limit: float | None, threshold: float) -> int | None:

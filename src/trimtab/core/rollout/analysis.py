@@ -2,14 +2,14 @@
 
 One ``alpha`` for the whole rollout, split among everything that can stop it (``ALPHA_SHARES``), by Bonferroni:
 whatever the dependence, a challenger that does no harm is stopped with probability at most ``alpha``, over all
-metrics, steps and looks. Evidence of harm gathers over the whole rollout; time and requests are counted from the
-start of the step.
+metrics, steps and looks. Evidence of harm gathers over the whole rollout; time and requests are counted from when the
+servers took the step.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from trimtab.core.domain.times import duration_text, iso
@@ -82,7 +82,7 @@ def analyse(plan: RolloutPlan, facts: RolloutFacts, step_started_s: float, now_s
     """
     metrics = _metrics(plan, facts)
     by_agreement = judges(plan, metrics[-1].rows, now_s - step_started_s)
-    judging = tuple(metric for metric in metrics if by_agreement or metric.role != "watch")
+    judging = _leading(metric for metric in metrics if by_agreement or metric.role != "watch")
     score, rows = _score(judging), next((metric.rows for metric in reversed(metrics) if metric.rows), 0)
     if any(metric.verdict is Verdict.FAILED for metric in judging):
         reasons = tuple(metric.reason() for metric in judging if metric.verdict is Verdict.FAILED)
@@ -101,6 +101,12 @@ def analyse(plan: RolloutPlan, facts: RolloutFacts, step_started_s: float, now_s
         reasons = (Reason("LongestReached", text, now_s - step_started_s, plan.longest_s), *reasons)
     missing = tuple(wait.text for wait in waits)
     return Analysis(Verdict.INCONCLUSIVE, metrics, missing, _latest(waits), reasons, longest, score, rows)
+
+
+def _leading(metrics: Iterable[MetricResult]) -> tuple[MetricResult, ...]:
+    """The loss is what a rollout is about: it stands first, or, where there are no labels, what stands in for it."""
+    rank = {"primary": 0, "watch": 1, "guardrail": 2}
+    return tuple(sorted(metrics, key=lambda metric: (not metric.rows, rank[metric.role])))
 
 
 def _score(metrics: tuple[MetricResult, ...]) -> float | None:
@@ -145,18 +151,29 @@ def _waits(
     plan: RolloutPlan, facts: RolloutFacts, metrics: tuple[MetricResult, ...], step_started_s: float, now_s: float
 ) -> list[_Wait]:
     waits = []
-    baked_s = now_s - step_started_s
+    taken_s, requests = _taken(facts, step_started_s)
+    baked_s = 0.0 if taken_s is None else max(0.0, now_s - taken_s)
     if baked_s < plan.bake_s:
         text = f"bake time {duration_text(baked_s)} < {duration_text(plan.bake_s)}"
-        waits.append(_Wait("BakeTimeLeft", text, step_started_s + plan.bake_s, baked_s, plan.bake_s))
-    requests = sum(look.challenger.requests for look in facts.since(step_started_s))
+        if taken_s is None:
+            text += " (it counts from the first answer by the routes of this step)"
+        ready = None if taken_s is None else taken_s + plan.bake_s
+        waits.append(_Wait("BakeTimeLeft", text, ready, baked_s, plan.bake_s))
     if requests < plan.requests_min:
         text = f"{requests} of at least {plan.requests_min} requests of the challenger in this step"
         if not requests:
             text += " (no traffic: no evidence)"
-        ready = _when(requests, plan.requests_min, step_started_s, now_s)
+        ready = None if taken_s is None else _when(requests, plan.requests_min, taken_s, now_s)
         waits.append(_Wait("RequestsMissing", text, ready, requests, plan.requests_min))
     return waits + _label_waits(plan, facts.looks, metrics[-1], now_s)
+
+
+def _taken(facts: RolloutFacts, step_started_s: float) -> tuple[float | None, int]:
+    """When the step began to count, and the challenger's requests in it."""
+    if facts.step is None:
+        return step_started_s, sum(look.challenger.requests for look in facts.since(step_started_s))
+    taken_s = facts.step.taken_s
+    return (None if taken_s is None else max(taken_s, step_started_s)), facts.step.requests
 
 
 def _label_waits(plan: RolloutPlan, looks: tuple[Look, ...], primary: MetricResult, now_s: float) -> list[_Wait]:

@@ -81,10 +81,23 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
+class StepFacts:
+    """What the servers showed of the present step, by the generation of routes in their records."""
+
+    taken_s: float | None
+    """When the last server took the step: its first answer by these routes, or the last one by earlier routes,
+    whichever is later. None: nobody was answered by it yet."""
+    requests: int
+    """Of the challenger, answered (or, in shadow, scored) by these routes."""
+
+
+@dataclass(frozen=True, slots=True)
 class RolloutFacts:
     """All looks since the rollout began, in order: evidence of harm gathers over the steps."""
 
     looks: tuple[Look, ...] = ()
+    step: StepFacts | None = None
+    """None: servers that tell no generation; then time and requests count from when the step was decided."""
 
     def since(self, at_s: float) -> tuple[Look, ...]:
         """The looks after ``at_s``."""

@@ -201,10 +201,7 @@ def overdispersion(plan: RolloutPlan, looks: Sequence[Look]) -> float:
     """
     if not plan.block_s:
         return 1.0
-    blocks: dict[int, list[Look]] = {}
-    for look in looks:
-        blocks.setdefault(math.floor((look.at_s - looks[0].at_s) / plan.block_s), []).append(look)
-    pairs = [_losses(plan, block) for block in blocks.values()]
+    pairs = [_losses(plan, block) for block in blocks_of(plan, looks)]
     pairs = [(champion, challenger) for champion, challenger in pairs if champion.size and challenger.size]
     if not pairs:
         return _PRIOR_FACTOR
@@ -214,7 +211,22 @@ def overdispersion(plan: RolloutPlan, looks: Sequence[Look]) -> float:
         expected = variances[0] / champion.size + variances[1] / challenger.size
         if expected > 0:
             scatter += (_difference(plan, champion, challenger)[0] - whole) ** 2 / expected
-    return max(1.0, (_PRIOR_BLOCKS * _PRIOR_FACTOR + scatter) / (_PRIOR_BLOCKS + len(pairs) - 1))
+    return factor_of(scatter, len(pairs))
+
+
+def blocks_of(plan: RolloutPlan, looks: Sequence[Look]) -> list[list[Look]]:
+    """The looks in spans of ``plan.block_s``, oldest first."""
+    blocks: dict[int, list[Look]] = {}
+    for look in looks:
+        blocks.setdefault(math.floor((look.at_s - looks[0].at_s) / plan.block_s), []).append(look)
+    return [blocks[place] for place in sorted(blocks)]
+
+
+def factor_of(scatter: float, blocks: int, prior: float = _PRIOR_FACTOR, weight: float = _PRIOR_BLOCKS) -> float:
+    """By what log evidence is divided: ``scatter`` is the sum over blocks of the squared deviation of a block's mean in
+    units of what independent rows would show; ``prior`` is where it starts from, with the weight of ``weight`` blocks.
+    """
+    return max(1.0, (weight * prior + scatter) / (weight + blocks - 1))
 
 
 def _losses(plan: RolloutPlan, looks: Sequence[Look]) -> tuple[Losses, Losses]:

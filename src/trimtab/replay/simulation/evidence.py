@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 
 from trimtab.core.domain.errors import InvariantError
-from trimtab.core.rollout.facts import ArmCounts, Look, RolloutFacts
+from trimtab.core.rollout.facts import ArmCounts, Look, RolloutFacts, StepFacts
 from trimtab.core.rollout.metrics import MetricResult
 from trimtab.core.rollout.plan import RolloutPlan
 from trimtab.replay.simulation.chance import seeded
@@ -41,7 +41,7 @@ class ScriptedFacts(RolloutFacts):
     key: tuple[Script, int] | None = None
 
 
-NOTHING = ScriptedFacts((), (("equal", "lost", "sparse"), 0))
+NOTHING = ScriptedFacts((), StepFacts(None, 0), (("equal", "lost", "sparse"), 0))
 """No request met both versions yet."""
 
 
@@ -53,21 +53,33 @@ class Comparison:
     traffic: str
     times: list[float] = field(default_factory=list)
     """When each look ended."""
+    taken: dict[int, float] = field(default_factory=dict)
+    """Generation of routes to when it was first answered by."""
+    answered: list[int] = field(default_factory=list)
+    """The generation by which each look was answered."""
     _facts: ScriptedFacts | None = None
 
-    def add(self, at_s: float) -> None:
-        """One more look, until the script ends."""
+    def add(self, at_s: float, generation: int) -> None:
+        """One more look, until the script ends; who is asked after that is still answered."""
+        self.taken.setdefault(generation, at_s)
         if len(self.times) < LOOKS_MAX:
             self.times.append(at_s)
+            self.answered.append(generation)
 
-    def facts(self, relation: str, behind: int) -> ScriptedFacts:
-        """All looks but the newest ``behind``, which the log does not show yet."""
+    def facts(self, relation: str, behind: int, generation: int) -> ScriptedFacts:
+        """All looks but the newest ``behind``, which the log does not show yet; ``generation``: of the present step."""
         script = (relation, self.labels, self.traffic)
         key = (script, max(len(self.times) - behind, 0))
-        if self._facts is None or self._facts.key != key:
+        step = self._step(generation, key[1])
+        if self._facts is None or self._facts.key != key or self._facts.step != step:
             looks = (_at(look_of(script, place), at_s) for place, at_s in enumerate(self.times[: key[1]]))
-            self._facts = ScriptedFacts(tuple(looks), key)
+            self._facts = ScriptedFacts(tuple(looks), step, key)
         return self._facts
+
+    def _step(self, generation: int, looks: int) -> StepFacts:
+        taken = [at_s for each, at_s in self.taken.items() if each >= generation]
+        count = sum(each >= generation for each in self.answered[:looks])
+        return StepFacts(min(taken, default=None), count * _REQUESTS[self.traffic])
 
 
 def _at(look: Look, at_s: float) -> Look:

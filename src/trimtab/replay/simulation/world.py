@@ -131,7 +131,7 @@ class Truth:
         if known is None:
             labels, busy = self.chance.one_of(_LABELS_DRAWN), self.chance.happens(0.8)
             known = self.comparisons[key] = Comparison(labels, TRAFFIC[0] if busy else TRAFFIC[1])
-        known.add(now)
+        known.add(now, routes.generation)
 
     def relation(self, champion: int, challenger: int) -> str:
         """How the one in the challenger's place does against the one in the champion's."""
@@ -215,10 +215,10 @@ class Observer:
             event_time=self.truth.event_time,
             assessment=self._assessment(status),
             assessed=status.champion,
-            rollout=None if rollout is None else self._facts(rollout.champion, rollout.version, rollout.id, flip=False),
+            rollout=None if rollout is None else self._facts(rollout.champion, rollout.version, status, flip=False),
             watch=None
             if watch is None or rollout is not None
-            else self._facts(watch.version, watch.predecessor, status.salt, flip=True),
+            else self._facts(watch.version, watch.predecessor, status, flip=True),
             jobs=ended_jobs(status, self.jobs),
             servers=len(servers),
             generation=min((s.generation for s in servers if s.generation is not None), default=None),
@@ -226,13 +226,13 @@ class Observer:
             refused=refused_by_any(servers),
         )
 
-    def _facts(self, answering: int, other: int, salt: str, *, flip: bool) -> RolloutFacts:
+    def _facts(self, answering: int, other: int, status: Status, *, flip: bool) -> RolloutFacts:
         """In a watch the predecessor stands in the champion's place, though the new version answers."""
-        comparison = self.truth.comparisons.get((answering, other, salt))
+        comparison = self.truth.comparisons.get((answering, other, status.salt))
         if comparison is None:
             return NOTHING
         relation = self.truth.relation(other, answering) if flip else self.truth.relation(answering, other)
-        return comparison.facts(relation, self.behind)
+        return comparison.facts(relation, self.behind, status.generation)
 
     def _assessment(self, status: Status) -> Assessment | None:
         stamp = (self.truth.changes, status.champion, status.champion_since)
