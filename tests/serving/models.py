@@ -16,7 +16,7 @@ from trimtab.training.compile import build_package
 PLAIN = ["a", "b", "c", "d"]
 
 
-def build_plain(to: Path, seed: int) -> None:
+def build_plain(to: Path, seed: int, hostile: bool = False) -> None:
     """Four numbers, two classes."""
     rng = np.random.default_rng(seed)
     features = pd.DataFrame(rng.normal(size=(200, 4)), columns=PLAIN)
@@ -34,7 +34,7 @@ def build_plain(to: Path, seed: int) -> None:
         positive=True,
         baseline=b"-",
         requirements="",
-        hostile=False,
+        hostile=hostile,
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from trimtab.core.domain.errors import UserError
+from trimtab.serving.log_settings import log_of
 from trimtab.serving.settings import LOG_FORMAT, ServerSettings
 from trimtab.serving.supervisor import run_server
 from trimtab.serving.surroundings import missing_deployment, security_of, surroundings, traces_wanted
@@ -39,6 +40,7 @@ def arguments(argv: Sequence[str] | None = None, variables: Mapping[str, str] | 
         security=security_of(
             variables, given.predict_tokens, given.label_tokens, given.closed, given.tls_cert, given.tls_key
         ),
+        log=log_of(given.log, variables),
         routes=around.routes,
         tracing=traces_wanted(variables),
     )
@@ -60,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--supervised", action="store_true", help="replace the worker when it dies, even one alone")
     add("--flush", type=float, default=0.5, help="seconds between writes (default: %(default)s)")
     add("--durability", choices=("batch", "sync"), default="batch", help="sync: answer after the record is on disk")
+    add("--log", metavar="JSON", help='what is recorded, e.g. {"sample": 0.1} (docs/records.md)')
     add("--predict-tokens", type=Path, metavar="FILE", help="bearer tokens that may predict, one a line")
     add("--label-tokens", type=Path, metavar="FILE", help="bearer tokens that may send labels, one a line")
     add("--closed", metavar="GROUPS", help="what needs a token as well: health, metadata, metrics, status")

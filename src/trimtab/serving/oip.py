@@ -229,6 +229,8 @@ def wanted(outputs: list[RequestedOutput] | None, signature: Signature) -> tuple
     for output in outputs:
         if output.name not in there:
             raise RequestError(400, f"output '{output.name[:80]}' does not exist; there are {', '.join(there)}")
+        if output.parameters and output.parameters.get("classification"):
+            raise RequestError(400, f"output '{output.name}': there is no classification extension; ask for scores")
     return tuple(output.name for output in outputs)
 
 
