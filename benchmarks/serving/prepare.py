@@ -1,6 +1,6 @@
 """What every server of a comparison gets: one model, its rows, and for trimtab a deployment directory.
 
-    python benchmarks/serving/prepare.py DIRECTORY [hgb|forest]
+    python benchmarks/serving/prepare.py DIRECTORY [hgb|forest|heavy]
 
 The classifier has 30 numeric features. Written are ``deployment/``, ``model.joblib`` (for the peers), ``rows.json``
 (rows that no model was trained on, sent in turn) and ``scores.json`` (the positive class's probability of each, by
@@ -22,14 +22,21 @@ import numpy as np
 import pandas as pd
 from sklearn.datasets import make_classification
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.kernel_approximation import RBFSampler
+from sklearn.linear_model import SGDClassifier
+from sklearn.pipeline import make_pipeline
 
 from trimtab.training import compile as compiling
 
 FEATURES = 30
 TRAINED, SENT = 5000, 256
+HEAVY_TRAINED = 300
 ESTIMATORS: dict[str, Any] = {
     "hgb": lambda: HistGradientBoostingClassifier(max_iter=100, random_state=0),
     "forest": lambda: RandomForestClassifier(100, max_depth=10, random_state=0, n_jobs=1),
+    "heavy": lambda: make_pipeline(
+        RBFSampler(n_components=40_000, random_state=0), SGDClassifier(loss="log_loss", max_iter=5, tol=None)
+    ),
 }
 
 
@@ -45,18 +52,30 @@ def prepare(directory: Path, kind: str = "hgb", versions: int = 1, native: bool 
     rows, features = X[TRAINED:], pd.DataFrame(X[:TRAINED], columns=[f"f{i}" for i in range(FEATURES)])
     scores = []
     for version in range(1, versions + 1):
-        some = np.random.default_rng(version).permutation(TRAINED)[: TRAINED if version == 1 else TRAINED // 2]
+        some = np.random.default_rng(version).permutation(TRAINED)[: size_of(kind, version)]
         estimator = ESTIMATORS[kind]().fit(features.to_numpy()[some], y[:TRAINED][some].astype(bool))
         if version == 1:
             joblib.dump(estimator, directory / "model.joblib")
         scores.append(estimator.predict_proba(rows)[:, 1].tolist())
         named = ESTIMATORS[kind]().fit(features.iloc[some], y[:TRAINED][some].astype(bool))
-        package(directory / "deployment" / "versions" / str(version), named, features.iloc[:1000], native)
+        package(
+            directory / "deployment" / "versions" / str(version),
+            named,
+            features.iloc[: 20 if kind == "heavy" else 1000],
+            native,
+        )
     route(directory / "deployment", 1, 1)
     (directory / "rows.json").write_text(json.dumps(rows.tolist()))
     (directory / "scores.json").write_text(json.dumps(scores[0]))
     (directory / "scores-by-version.json").write_text(json.dumps(scores))
     return directory
+
+
+def size_of(kind: str, version: int) -> int:
+    """Rows to train on. The heavy model takes as long a row alone as among others; its answers do not matter."""
+    if kind == "heavy":
+        return HEAVY_TRAINED
+    return TRAINED if version == 1 else TRAINED // 2
 
 
 def package(at: Path, estimator: Any, features: pd.DataFrame, native: bool) -> None:
