@@ -288,6 +288,9 @@ class Workspace:
     def server(self) -> ServerProcess:
         """The model server as a process of this machine, by the project's settings."""
         from trimtab.adapters.process.server import ServerProcess
+        from trimtab.project.environment import environment
+        from trimtab.project.recording import log_settings
+        from trimtab.serving.log_settings import log_text
 
         serving = self.project.serving
         return ServerProcess(
@@ -298,6 +301,7 @@ class Workspace:
             workers=serving.workers,
             flush_s=serving.flush,
             durability=serving.durability,
+            log=log_text(log_settings(self.project, self.root, environment())),
             output=self.state / "server.log",
         )
 

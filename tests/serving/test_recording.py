@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from trimtab.core.profiles.baseline import Evaluation
 from trimtab.frames import columns_of
 from trimtab.serving.deployment import Slot
 from trimtab.serving.log import LogWriter
-from trimtab.serving.log_settings import LogSettings
+from trimtab.serving.log_settings import LogSettings, log_of, log_text
 from trimtab.serving.profile_columns import input_columns
 from trimtab.serving.recording import Recorder, sampled, unfit
 from trimtab.serving.records import block_batches
@@ -266,3 +267,31 @@ def test_slots_of_a_deployment_know_their_champion() -> None:
     """A slot made by hand is compared with itself."""
     assert slot().champion is None
     assert isinstance(slot(), Slot)
+
+
+def test_settings_travel_to_the_server_and_back_without_the_secret(tmp_path: Path) -> None:
+    """`trimtab up` starts the server with its project's settings; `ps` shows no key."""
+    made = LogSettings(sample=0.5, hashed=("s",), omitted=("f",), key=KEY, age_s=60.0, bytes_max=7, bytes_hard=9)
+    text = log_text(made)
+    assert KEY not in text
+    assert log_of(text, {"TRIMTAB_LOG_KEY": KEY}) == made
+    assert log_of(None, {}) == LogSettings()
+    assert log_of('{"omitted": []}', {}, made).omitted == ()
+    assert log_of(None, {}, made) == made
+    with_file = log_of(json.dumps({"hashed": ["s"], "key_file": str(key_file(tmp_path))}), {})
+    assert with_file.key_file == tmp_path / "key"
+    assert log_of(log_text(with_file), {}) == with_file
+    for text, words in (
+        ('{"simple": 1}', "'simple' is no setting; there are rows, sample"),
+        ("[]", "write e.g."),
+        ('{"sample": "much"}', "sample"),
+        ('{"hashed": ["s"]}', "no key is given"),
+    ):
+        with pytest.raises(UserError, match=words):
+            log_of(text, {})
+
+
+def key_file(directory: Path) -> Path:
+    path = directory / "key"
+    path.write_text(KEY)
+    return path

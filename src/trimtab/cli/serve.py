@@ -30,6 +30,10 @@ def serve(
         Literal["batch", "sync"] | None,
         Parameter(help="'sync' answers only after the record is on disk."),
     ] = None,
+    log: Annotated[
+        str | None,
+        Parameter(help="What is recorded, as JSON, over the project's serving.log (docs/records.md)."),
+    ] = None,
     predict_tokens: Annotated[
         Path | None, Parameter(help="File of bearer tokens that may predict, one a line.")
     ] = None,
@@ -51,6 +55,7 @@ def serve(
         trimtab serve --predict-tokens /run/secrets/predict --tls-cert tls.crt --tls-key tls.key
     """
     from trimtab.project.environment import environment
+    from trimtab.serving.log_settings import log_of
     from trimtab.serving.settings import ServerSettings
     from trimtab.serving.supervisor import run_server
     from trimtab.serving.surroundings import SAGEMAKER_MODEL, security_of, surroundings, traces_wanted
@@ -69,6 +74,7 @@ def serve(
         flush_s=base.flush_s if flush is None else flush,
         durability=base.durability if durability is None else durability,
         security=security,
+        log=log_of(log, variables, base.log),
         routes=around.routes,
         tracing=traces_wanted(variables),
     )
@@ -83,6 +89,8 @@ def serve(
 
 def _base(deployment: Path | None, logs: Path | None, project: Path) -> ServerSettings:
     """What the project says; nothing but the directories where a deployment is named."""
+    from trimtab.project.environment import environment
+    from trimtab.project.recording import log_settings
     from trimtab.serving.settings import ServerSettings
 
     if deployment is not None:
@@ -97,6 +105,7 @@ def _base(deployment: Path | None, logs: Path | None, project: Path) -> ServerSe
         workers=ours.workers,
         flush_s=ours.flush,
         durability=ours.durability,
+        log=log_settings(desk.project, desk.root, environment()),
     )
 
 

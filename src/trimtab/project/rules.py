@@ -170,6 +170,40 @@ def _steps(steps: list[int]) -> Iterator[Finding]:
         yield Finding(("rollout", "steps"), f"ends at {steps[-1]}", "the last step is 100")
 
 
+def _log(written: Written) -> Iterator[Finding]:
+    log = _section(_section(written, "serving"), "log")
+    data = _section(written, "data")
+    collects = data.get("collect", True) is True
+    entity = {"entity", data.get("entity")}
+    if log.get("rows") is False:
+        for name in ("sample", "hash", "omit"):
+            if name in log:
+                yield Finding(("serving", "log", name), "has no effect with 'rows: false'")
+        if collects:
+            yield Finding(
+                ("serving", "log", "rows"),
+                "without rows in the log nothing can be collected for training",
+                "write 'data.collect: false', so that it is meant",
+            )
+    for name, words in (("hash", "stands hashed in"), ("omit", "is left out of")):
+        columns = log.get(name)
+        for i, column in enumerate([columns] if isinstance(columns, str) else columns or ()):
+            if collects and column not in entity and column not in (data.get("ignore") or ()):
+                yield Finding(
+                    ("serving", "log", name, i),
+                    f"'{column}' {words} the log, so production rows cannot be trained on with it",
+                    "write 'data.collect: false', or put the column under 'data.ignore'",
+                )
+    if log.get("key_file") is not None and not log.get("hash"):
+        yield Finding(("serving", "log", "key_file"), "has no effect without 'serving.log.hash'")
+    age, longest = _duration(log.get("age")), _duration(_section(written, "rollout").get("longest", "14d"))
+    if age is not None and longest is not None and age < longest:
+        yield Finding(
+            ("serving", "log", "age"),
+            "is less than 'rollout.longest': a controller that is restarted would miss a rollout's first evidence",
+        )
+
+
 def _notification(written: Written) -> Iterator[Finding]:
     notification = _section(written, "notification")
     if "severity" in notification and not notification.get("urls"):
@@ -191,6 +225,7 @@ RULES: tuple[Rule, ...] = (
     _triggers,
     _window,
     _rollout,
+    _log,
     _notification,
     _parameters,
 )

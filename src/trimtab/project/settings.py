@@ -221,6 +221,31 @@ class Response(Section):
     once. `automatic`: all of it. The default lets you read its decisions for a while before you automate them."""
 
 
+class Log(Section):
+    """What of the answered predictions is recorded, how much, in what form and for how long."""
+
+    rows: bool = True
+    """`false`: no rows are logged. Inputs and answers are watched all the same, by profiles that the servers add up;
+    losses cannot be measured, rollouts get no evidence and nothing is collected for training."""
+    sample: float = Field(default=1.0, gt=0, le=1)
+    """Share of the predictions whose rows are logged, chosen by prediction id, the same in every process. The column
+    `sample` of the log tells it. Labels of the others are accepted."""
+    hash: Texts = ()
+    """Text columns that stand in the log as a keyed hash (the entity too, by its name or as `entity`)."""
+    omit: Texts = ()
+    """Columns that are left out of the log (the entity too)."""
+    key_file: str | None = Field(default=None, min_length=1)
+    """File with the secret of the hashes, relative to the project file. Default: the variable `TRIMTAB_LOG_KEY`. With
+    another key the same value gets another hash."""
+    age: Duration | None = Field(default=None, gt=0)
+    """Hours of the log older than this are deleted, once the controller and the collection for training have read
+    them. Default: never. Keep at least `rollout.longest`: a controller that is restarted reads the log again."""
+    size: int | None = Field(default=None, gt=0)
+    """Bytes: while the log is larger, its oldest hours that were read are deleted."""
+    size_hard: int | None = Field(default=None, gt=0)
+    """Bytes: while the log is larger, its oldest hours are deleted, read or not, and that is told."""
+
+
 class Serving(Section):
     """The model server."""
 
@@ -236,6 +261,8 @@ class Serving(Section):
     is sent only after its record is on disk, which costs each request up to `flush`."""
     flush: Duration = Field(default=0.5, gt=0, le=60)
     """Longest time that a prediction or label waits in memory before it is written, at most `60s`."""
+    log: Log = Log()
+    """See below."""
 
 
 class Console(Section):

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from trimtab.core.domain.errors import UserError
 
 KEY_BYTES_MIN = 16
+LOG_KEY = "TRIMTAB_LOG_KEY"
+"""Variable of the environment that holds the secret of the hashes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +93,36 @@ class LogSettings:
                 "python -c 'import secrets; print(secrets.token_hex(32))'"
             )
         return found
+
+
+def log_text(settings: LogSettings) -> str:
+    """The settings as JSON for ``--log``: what differs from the default, without the secret."""
+    default = LogSettings()
+    told = {
+        field.name: str(value) if isinstance(value, Path) else value
+        for field in fields(LogSettings)
+        if field.name != "key" and (value := getattr(settings, field.name)) != getattr(default, field.name)
+    }
+    return msgspec.json.encode(told).decode()
+
+
+def log_of(text: str | None, variables: Mapping[str, str], base: LogSettings | None = None) -> LogSettings:
+    """The settings of ``--log`` over those of ``base``; the secret may stand in the environment.
+
+    Raises:
+        UserError: no JSON object, an unknown name, a value of the wrong type or out of bounds.
+    """
+    names = [field.name for field in fields(LogSettings) if field.name != "key"]
+    try:
+        told = msgspec.json.decode(text or "{}", type=dict[str, Any])
+        unknown = sorted(told.keys() - set(names))
+        if unknown:
+            raise UserError(f"--log: '{unknown[0]}' is no setting; there are {', '.join(names)}")
+        known = {} if base is None else {field.name: getattr(base, field.name) for field in fields(LogSettings)}
+        secret = variables.get(LOG_KEY, "") or known.pop("key", "")
+        made = msgspec.convert({**known, **told, "key": secret}, LogSettings, dec_hook=lambda kind, value: kind(value))
+    except msgspec.MsgspecError as error:
+        raise UserError(f'--log: {error}; write e.g. --log \'{{"sample": 0.1, "omitted": ["ssn"]}}\'') from error
+    if made.hashed:
+        made.secret()
+    return made

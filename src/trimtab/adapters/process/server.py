@@ -50,6 +50,8 @@ class ServerProcess:
     workers: int = 1
     flush_s: float = 0.5
     durability: str = "batch"
+    log: str = ""
+    """What is recorded, as JSON (``trimtab.serving.log_settings``)."""
     output: Path | None = None
     """Where its output goes; None: where ours goes."""
     _restarts: int = 0
@@ -226,6 +228,7 @@ class ServerProcess:
             "--supervised",
             *("--flush", str(self.flush_s)),
             *("--durability", self.durability),
+            *(("--log", self.log) if self.log else ()),
         ]
 
 
