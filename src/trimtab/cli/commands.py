@@ -51,6 +51,12 @@ COMMANDS = (
     Command("reject", "Act", "Decline what the loop asked for.", "trimtab.cli.act:reject"),
     Command("override", "Act", "Let a version pass against its gates, on record.", "trimtab.cli.act:override"),
     Command(
+        "backtest",
+        "Try",
+        "What each retraining policy would have cost on a history of yours.",
+        "trimtab.cli.backtest:backtest",
+    ),
+    Command(
         "simulate",
         "Try",
         "Try to break the loop in a simulated world, under a seed.",

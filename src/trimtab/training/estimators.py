@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,9 @@ MAX_LEVELS = 254
 """Categories of one column that the boosting's 255 bins hold, one being kept for missing and unknown values."""
 
 
-def default_estimator(task: Task, parameters: Mapping[str, Any], features: pd.DataFrame) -> Any:
+def default_estimator(
+    task: Task, parameters: Mapping[str, Any], features: pd.DataFrame, coded: Collection[str] = ()
+) -> Any:
     """An unfitted pipeline: categories as codes, numbers as they are, histogram gradient boosting on top.
 
     Strings, categories and booleans become codes, with missing and unseen values as NaN, which the trees route by
@@ -31,6 +33,8 @@ def default_estimator(task: Task, parameters: Mapping[str, Any], features: pd.Da
         task: which of the two gradient boostings.
         parameters: of the boosting, e.g. ``learning_rate``, ``max_iter``; ``random_state`` is 0 unless given.
         features: the feature columns of the training rows: names, dtypes, and which have values at all.
+        coded: numbers that stand for categories, in the order of the categories (a backtest fits the same rows many
+            times and codes them once).
 
     Raises:
         EstimatorError: a parameter that the boosting does not have.
@@ -44,8 +48,8 @@ def default_estimator(task: Task, parameters: Mapping[str, Any], features: pd.Da
     kind = HistGradientBoostingClassifier if task == "classification" else HistGradientBoostingRegressor
     found_types = {str(name): input_type(str(name), features[name]) for name in features.columns}
     types = {name: of for name, of in found_types.items() if features[name].notna().any()}
-    categories = [name for name, of in types.items() if of in ("string", "bool")]
-    numeric = [name for name, of in types.items() if of in ("float64", "int64")]
+    categories = [name for name, of in types.items() if of in ("string", "bool") or name in coded]
+    numeric = [name for name, of in types.items() if of in ("float64", "int64") and name not in coded]
     numbers = [name for name in numeric if isinstance(features[name].dtype, np.dtype)]
     if not categories and not numeric:
         found = ", ".join(f"{name} is {of}" for name, of in found_types.items())
