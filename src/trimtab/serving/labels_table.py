@@ -10,7 +10,7 @@ from trimtab.serving.inputs import epoch_seconds
 from trimtab.serving.labels import label_value
 from trimtab.serving.package import ClassValue
 from trimtab.serving.records import LabelRecord
-from trimtab.serving.tables import read_table
+from trimtab.serving.tables import plain_values, read_table
 
 COLUMNS = ("prediction_id", "label", "label_time")
 
@@ -28,8 +28,10 @@ def decode_label_table(
         if name not in table.column_names:
             there = ", ".join(table.column_names) or "none of them"
             raise RequestError(400, f"the table has no column '{name}'; it needs {', '.join(COLUMNS[:2])}, has {there}")
-    ids, labels = _values(table.column("prediction_id")), _values(table.column("label"))
-    times = _values(table.column("label_time")) if "label_time" in table.column_names else [None] * len(ids)
+    ids, labels = (plain_values(table.column(name), name) for name in COLUMNS[:2])
+    times: list[Any] = [None] * len(ids)
+    if "label_time" in table.column_names:
+        times = plain_values(table.column("label_time"), "label_time")
     records = []
     for row, (identity, label, at) in enumerate(zip(ids, labels, times, strict=True)):
         known = now if _missing(at) else epoch_seconds(at, f"label_time in row {row}")
@@ -42,18 +44,6 @@ def decode_label_table(
             )
         )
     return records
-
-
-def _values(column: Any) -> list[Any]:
-    import pyarrow as pa
-
-    kind = column.type
-    if pa.types.is_date(kind) or pa.types.is_timestamp(kind):  # a day is its first moment; below microseconds is cut
-        column = column.cast(pa.timestamp("us", tz=getattr(kind, "tz", None)), safe=False)
-    if pa.types.is_timestamp(column.type):  # numbers: Python's dates end where Arrow's do not
-        return [None if value is None else value / 1e6 for value in column.cast(pa.int64()).to_pylist()]
-    values: list[Any] = column.to_pylist()
-    return values
 
 
 def _missing(value: Any) -> bool:

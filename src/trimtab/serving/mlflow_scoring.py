@@ -15,7 +15,7 @@ from trimtab.serving.http import RequestError
 from trimtab.serving.inputs import Inputs, describe
 from trimtab.serving.oip import parse_json
 from trimtab.serving.package import InputSpec, Signature
-from trimtab.serving.tables import ARROW, PARQUET, read_table
+from trimtab.serving.tables import ARROW, PARQUET, plain_values, read_table
 
 if TYPE_CHECKING:
     from trimtab.serving.scoring import Scored
@@ -213,16 +213,13 @@ def _table(body: bytes, media: str, signature: Signature, rows_max: int) -> Inpu
 
 
 def _arrow_column(column: Any, name: str, wanted: bool) -> Any:
-    """Numbers as float64 where the model takes them; times as seconds."""
+    """Numbers as float64 where the model takes them; all else as plain values."""
     import pyarrow as pa
 
     kind = column.type
+    if not wanted or not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind)):
+        return plain_values(column, name)
     try:
-        if wanted and (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind)):
-            return column.cast(pa.float64(), safe=False).to_numpy().astype(np.float64)
-        if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-            micros = column.cast(pa.timestamp("us", tz=getattr(kind, "tz", None)), safe=False).cast(pa.int64())
-            return [None if value is None else value / 1e6 for value in micros.to_pylist()]
-        return column.to_pylist()
-    except (pa.ArrowException, ValueError, OverflowError) as error:
-        raise RequestError(400, f"column '{name}' ({kind}) cannot be read: {error}") from None
+        return column.cast(pa.float64(), safe=False).to_numpy().astype(np.float64)
+    except (pa.ArrowException, ValueError) as error:
+        raise RequestError(400, f"column '{name}' ({kind}) cannot be read as numbers: {error}") from None
