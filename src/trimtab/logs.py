@@ -30,6 +30,23 @@ LABEL_COLUMNS = pa.schema([("prediction_id", pa.string()), ("label_time", TIME),
 """The columns that every label has; ``label`` follows by task (string, or double for regression)."""
 
 
+PROFILE_COLUMNS = pa.schema(
+    [
+        ("baseline", pa.int32()),
+        ("version", pa.int32()),
+        ("generation", pa.int32()),
+        ("own", pa.bool_()),
+        ("bucket", TIME),
+        ("bucket_s", pa.float64()),
+        ("newest", TIME),
+        ("rows", pa.int64()),
+        ("digest", pa.string()),
+        ("profile", pa.binary()),
+    ]
+)
+"""A row of ``profiles/``: answered rows of one version, generation and bucket of event time, in a baseline's bins."""
+
+
 def empty_predictions() -> pa.Table:
     """No predictions, with the columns that every prediction has."""
     return PREDICTION_COLUMNS.empty_table()

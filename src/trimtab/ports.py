@@ -278,6 +278,8 @@ class LogSlice:
     """Names of the files read so far: each file is written once, so a set of names is a position."""
     conflicting: int = 0
     """Labels left out because an earlier one of the same prediction id, in this slice, says otherwise."""
+    profiles: pa.Table | None = None
+    """Sums that the servers added up themselves (``trimtab.logs.PROFILE_COLUMNS``); None where they are not read."""
 
 
 class LogReader(Protocol):

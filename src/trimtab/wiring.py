@@ -195,7 +195,7 @@ class Workspace:
     def reader(self) -> LogReader:
         from trimtab.adapters.files import ParquetLogReader
 
-        return ParquetLogReader(self.logs)
+        return ParquetLogReader(self.logs, profiles=self._by_profiles)
 
     @cached_property
     def jobs(self) -> Jobs:
@@ -264,6 +264,12 @@ class Workspace:
             raise ExternalError(f"{path} cannot be read: {error.strerror or error}") from error
         return Champion(version, Baseline.from_bytes(content))
 
+    @property
+    def _by_profiles(self) -> bool:
+        """Whether the logged rows are not the whole traffic as it was."""
+        log = self.project.serving.log
+        return not log.rows or log.sample < 1 or bool(log.hash or log.omit)
+
     @cached_property
     def observer(self) -> Observer:
         from trimtab.controller.observe import Observer, Settings
@@ -275,6 +281,7 @@ class Workspace:
             alpha=monitoring.alpha,
             tolerance=monitoring.tolerance,
             rows_min=monitoring.rows_min,
+            from_profiles=self._by_profiles,
         )
         return Observer(self.reader, self.jobs, self.target, self.champion, settings)
 

@@ -30,6 +30,8 @@ class Blocks:
     key: tuple[int, int]
     baseline: Baseline
     block_s: float
+    from_profiles: bool = False
+    """The servers' own profiles are counted, not the rows of the log, which are not all there or not as they were."""
     changes: int = 0
     """Counts every addition, so that a reader knows whether to look again."""
     _profiles: dict[int, Profile] = field(default_factory=dict)
@@ -37,11 +39,24 @@ class Blocks:
 
     def add(self, predictions: pa.Table, labelled: list[Labelled]) -> None:
         """New answered rows, and rows of the champion that became labelled."""
-        if predictions.num_rows:
+        if predictions.num_rows and not self.from_profiles:
             self._add_rows(predictions)
         mine = [row for row in labelled if row.version == self.key[0] and row.generation >= self.key[1]]
         if mine:
             self._add_labelled(mine)
+
+    def add_profiles(self, profiles: pa.Table) -> None:
+        """New sums of the servers: those of this champion's baseline count, since it went live."""
+        for row in profiles.to_pylist():
+            if row["baseline"] != self.key[0] or row["generation"] < self.key[1]:
+                continue
+            profile = Profile.from_bytes(row["profile"])
+            if profile.digest != self.baseline.layout.digest:
+                continue  # of a package of this number that was another one
+            self.changes += 1
+            block = int(row["bucket"].timestamp() // self.block_s)
+            known = self._profiles.get(block)
+            self._profiles[block] = profile if known is None else known + profile
 
     def closed(self, event_time: float) -> list[Block]:
         """Blocks that ended before ``event_time``, oldest first."""

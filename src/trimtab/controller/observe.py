@@ -16,7 +16,7 @@ import numpy as np
 from trimtab.controller.blocks import Blocks
 from trimtab.controller.codec import record_of
 from trimtab.controller.comparison import Comparison
-from trimtab.controller.evidence import Evidence, answered, believable, loss_scale
+from trimtab.controller.evidence import Evidence, answered, believable, loss_scale, seconds
 from trimtab.core.decide.snapshot import JobFact, Snapshot
 from trimtab.core.decide.status import Rollout, Status, Watch
 from trimtab.core.diagnosis.assess import assess
@@ -47,6 +47,8 @@ class Settings:
     alpha: float = 0.01
     tolerance: float = 0.05
     rows_min: int = 200
+    from_profiles: bool = False
+    """Whether inputs and answers are watched by the servers' own profiles: rows are not logged, sampled or private."""
     horizon_s: float = 120 * DAY_S
     """Rows older than this are forgotten: a label that comes later changes nothing any more."""
 
@@ -84,6 +86,8 @@ class Observer:
                 return
             self._cursor = piece.cursor
             self._take(piece.predictions, piece.labels)
+            if piece.profiles is not None and piece.profiles.num_rows:
+                self._take_profiles(piece.profiles)
 
     def snapshot(self, status: Status) -> Snapshot:
         """The facts of this tick."""
@@ -122,7 +126,8 @@ class Observer:
             self._blocks = None
         elif self._blocks is None or self._blocks.key != (champion, status.champion_generation):
             known = self.champion_of(champion)
-            self._blocks = Blocks((champion, status.champion_generation), known.baseline, self.settings.block_s)
+            key, from_profiles = (champion, status.champion_generation), self.settings.from_profiles
+            self._blocks = Blocks(key, known.baseline, self.settings.block_s, from_profiles)
             missed = self._newest_generation >= status.champion_generation
         wanted = _comparison_of(status.rollout, status.watch)
         if wanted is None:
@@ -139,7 +144,7 @@ class Observer:
         scale = 1.0
         if predictions.num_rows:
             rows = answered(predictions, self.settings.event_clock)
-            self.rows += len(rows.version)
+            self.rows += 0 if self.settings.from_profiles else len(rows.version)
             self._newest_generation = max(self._newest_generation, int(rows.generation.max(initial=-1)))
             newest = float(np.max(rows.event_time)) if len(rows.event_time) else -np.inf
             self.event_time = newest if self.event_time is None else max(self.event_time, newest)
@@ -155,6 +160,14 @@ class Observer:
             self._comparison.score(labelled, scale)
         if self.event_time is not None:
             self._evidence.forget(self.event_time - self.settings.horizon_s)
+
+    def _take_profiles(self, profiles: pa.Table) -> None:
+        self.rows += int(np.sum(profiles.column("rows")))
+        self._newest_generation = max(self._newest_generation, int(np.max(profiles.column("generation"))))
+        newest = float(np.max(seconds(profiles.column("newest"))))
+        self.event_time = newest if self.event_time is None else max(self.event_time, newest)
+        if self._blocks is not None:
+            self._blocks.add_profiles(profiles)
 
     def _assess(self) -> Assessment | None:
         if self._blocks is None or self.event_time is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from trimtab.core.domain.times import DAY_S
 from trimtab.project.settings import Project
 from trimtab.serving.log_settings import LOG_KEY, LogSettings
 
@@ -20,6 +21,7 @@ def log_settings(project: Project, root: Path, variables: Mapping[str, str]) -> 
         rows=log.rows,
         sample=log.sample,
         bucket_s=project.monitoring.block,
+        ahead_s=None if project.clock == "event" else DAY_S,
         hashed=log.hash,
         omitted=log.omit,
         key=variables.get(LOG_KEY, "") if log.key_file is None else "",

@@ -30,6 +30,9 @@ class LogSettings:
     """Between two files of profiles: what a kill -9 can lose of them."""
     bucket_s: float = 3600.0
     """Event time that one profile spans; a whole part of the blocks that the controller compares."""
+    ahead_s: float | None = 86_400.0
+    """Event times further ahead of their arrival than this are a client's mistake: profiles count them by arrival.
+    None: event times are believed, as in replays."""
     hashed: tuple[str, ...] = ()
     """Text inputs, and the entity by its name or as ``entity``, whose values stand in the log as a keyed hash."""
     omitted: tuple[str, ...] = ()

@@ -33,9 +33,13 @@ def answers(batches: Sequence[pa.RecordBatch], layout: Layout) -> npt.NDArray[np
     return np.column_stack(columns)
 
 
-def event_times(batches: Sequence[pa.RecordBatch]) -> npt.NDArray[np.float64]:
-    """(n,) seconds since the epoch."""
-    return _joined([_numbers(batch.column("event_time")) for batch in batches])
+def event_times(batches: Sequence[pa.RecordBatch], ahead_s: float | None = None) -> npt.NDArray[np.float64]:
+    """(n,) seconds since the epoch; one that lies more than ``ahead_s`` after its arrival becomes the arrival."""
+    claimed = _joined([_numbers(batch.column("event_time")) for batch in batches])
+    if ahead_s is None:
+        return claimed
+    arrived = _joined([_numbers(batch.column("time")) for batch in batches])
+    return np.where(claimed > arrived + ahead_s, arrived, claimed)
 
 
 def _joined(parts: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:

@@ -63,9 +63,16 @@ class _Sum:
 class Profiler:
     """Only the log's thread touches it. ``private``: columns whose unseen values are not kept by name."""
 
-    def __init__(self, deployment: Path, bucket_s: float, private: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        deployment: Path,
+        bucket_s: float,
+        ahead_s: float | None = None,
+        private: frozenset[str] = frozenset(),
+    ) -> None:
         self._deployment = deployment
         self._bucket_s = bucket_s
+        self._ahead_s = ahead_s
         self._private = private
         self._waiting: dict[tuple[int, int, int, int], tuple[Kind, _Waiting]] = {}
         self._sums: dict[tuple[int, int, int, float], _Sum] = {}
@@ -118,7 +125,7 @@ class Profiler:
             return
         columns = input_columns(waiting.batches, kind.layout)
         answered = answers(waiting.batches, kind.layout) if kind.version == kind.champion else None
-        at = event_times(waiting.batches)
+        at = event_times(waiting.batches, self._ahead_s)
         buckets = np.floor(at / self._bucket_s) * self._bucket_s
         for bucket in np.unique(buckets).tolist():
             chosen = np.flatnonzero(buckets == bucket)

@@ -47,7 +47,9 @@ class Recorder:
         self._settings = settings
         self._veil = Veil(settings) if settings.hashed or settings.omitted else None
         private = frozenset((*settings.hashed, *settings.omitted))
-        self._profiler = Profiler(deployment, settings.bucket_s, private) if settings.profiles else None
+        self._profiler = (
+            Profiler(deployment, settings.bucket_s, settings.ahead_s, private) if settings.profiles else None
+        )
         self._due: float | None = None
         self.unsampled = 0
         """Answered rows that sampling left out."""

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _KINDS = ("predictions", "labels")
+_PROFILES = "profiles"
 _NEEDED = {
     "predictions": ("prediction_id", "time"),
     "labels": ("prediction_id", "label", "time"),
+    _PROFILES: ("baseline", "generation", "bucket", "profile"),
 }
 _RECENT_FILES_MAX = 16
 
@@ -28,8 +30,10 @@ class ParquetLogReader:
     Files appear by rename, so a name that is seen is complete; names that begin with ``.`` or ``_`` are not read.
     """
 
-    def __init__(self, logs: Path) -> None:
+    def __init__(self, logs: Path, *, profiles: bool = False) -> None:
+        """``profiles``: the servers' own sums are read too."""
         self._logs = logs
+        self._kinds = (*_KINDS, _PROFILES) if profiles else _KINDS
 
     def read(self, cursor: frozenset[str], limit: int = 256) -> LogSlice:
         """The rows of at most ``limit`` files that are not in ``cursor``, oldest partition first.
@@ -37,10 +41,18 @@ class ParquetLogReader:
         Raises:
             ExternalError: a file cannot be read; the text names it.
         """
-        from trimtab.logs import concatenate, empty_labels, empty_predictions, first_labels, reading_order
+        from trimtab.logs import (
+            PROFILE_COLUMNS,
+            concatenate,
+            empty_labels,
+            empty_predictions,
+            first_labels,
+            reading_order,
+        )
 
         names = reading_order(name for name in self._names() if name not in cursor)[:limit]
         tables: dict[str, list[pa.Table]] = {"predictions": [empty_predictions()], "labels": [empty_labels()]}
+        tables[_PROFILES] = [PROFILE_COLUMNS.empty_table()]
         for name in names:
             tables[name.partition("/")[0]].append(self._table(name))
         labels, conflicting = first_labels(concatenate(tables["labels"]))
@@ -49,6 +61,7 @@ class ParquetLogReader:
             labels=labels,
             cursor=cursor | frozenset(names),
             conflicting=conflicting,
+            profiles=concatenate(tables[_PROFILES]) if _PROFILES in self._kinds else None,
         )
 
     def recent(self, rows: int = 64) -> pa.Table:
@@ -85,7 +98,7 @@ class ParquetLogReader:
 
     def _names(self) -> list[str]:
         names = []
-        for kind in _KINDS:
+        for kind in self._kinds:
             for folder, folders, files in os.walk(self._logs / kind, onerror=_refuse):
                 folders[:] = [name for name in folders if not name.startswith((".", "_"))]
                 relative = Path(folder).relative_to(self._logs).as_posix()
