@@ -250,7 +250,7 @@ class Serving(Section):
     """The model server."""
 
     host: str = Field(default="127.0.0.1", min_length=1)
-    """Address to listen on. Only this machine by default: the server has no authentication of its own."""
+    """Address to listen on. Only this machine by default; beyond it, give tokens and TLS (docs/serving.md)."""
     port: int = Field(default=8080, ge=0, le=65535)
     """Port to listen on; 0 takes a free one."""
     workers: int = Field(default=2, ge=1, le=256)
