@@ -18,10 +18,17 @@ import pytest
 
 from tests.serving.servers import read_log, start, write_routes
 from trimtab.core.domain.errors import ConflictError, DataError, NotFoundError, RefusedError, UserError
+from trimtab.core.profiles import Baseline, Profile, categorical
+from trimtab.core.profiles.baseline import Evaluation
+from trimtab.serving.deployment import Slot
+from trimtab.serving.log_settings import LogSettings
+from trimtab.serving.metrics import ArmCounters
+from trimtab.serving.recording import Recorder
+from trimtab.serving.records import Layout
 from trimtab.serving.runtimes import Model, load
 from trimtab.serving.score import BATCH_ROWS, Scoring, score_file
-from trimtab.serving.score_log import ScoreLog, Standing
-from trimtab.serving.score_model import installed_model, standing_of
+from trimtab.serving.score_log import ScoreLog
+from trimtab.serving.score_model import installed_model, recording_slot
 from trimtab.serving.score_write import Output
 
 NOON = 1_770_000_000.0
@@ -222,8 +229,21 @@ def test_two_runs_do_not_write_one_output(tmp_path: Path) -> None:
 # --- the log ----------------------------------------------------------------------------------------------------------
 
 
-def recorder(logs: Path, model: Model) -> ScoreLog:
-    return ScoreLog(logs, model.signature, Standing(1, "champion", 1), "0123456789", lambda: NOON)
+def recorder(logs: Path, model: Model, settings: LogSettings = LogSettings(profiles=False)) -> ScoreLog:  # noqa: B008
+    """Without profiles: these packages have no baseline."""
+    slot = Slot(1, "champion", model, Layout(model.signature), ArmCounters())
+    return ScoreLog(logs, slot, 1, Recorder(settings, logs.parent / "deployment"), "0123456789", lambda: NOON)
+
+
+def test_the_endpoints_settings_hold_for_batches_too(flights_model: Model, tmp_path: Path) -> None:
+    """What must not be read in the log of requests must not come into it by the nightly batch; a sample is a sample."""
+    settings = LogSettings(profiles=False, sample=0.5, hashed=("carrier", "entity"), key="k" * 32)
+    work = Scoring(write(flights_rows(400), tmp_path / "rows.parquet"), tmp_path / "out.parquet")
+    done = score_file(work, flights_model, recorder(tmp_path / "logs", flights_model, settings))
+    found = read_log(tmp_path / "logs" / "predictions")
+    assert done.rows == 400
+    assert 100 < done.logged == found.num_rows < 300
+    assert {len(text) for name in ("x.carrier", "entity") for text in found[name].to_pylist()} == {32}
 
 
 def test_the_log_has_what_a_server_would_have_logged(packages: Path, flights_model: Model, tmp_path: Path) -> None:
@@ -250,19 +270,38 @@ def test_the_log_has_what_a_server_would_have_logged(packages: Path, flights_mod
     assert found.sort_by(by_entity).select(same) == served.sort_by(by_entity).select(same)
 
 
-def test_only_what_the_routes_would_have_answered_is_logged(packages: Path, tmp_path: Path) -> None:
+def test_batches_are_in_the_profiles_too(flights_model: Model, tmp_path: Path) -> None:
+    """Where no rows are logged, monitoring sees a nightly batch by its profiles alone."""
+    rows = flights_rows(300)
+    scores = np.random.default_rng(0).dirichlet((1, 1), 300)
+    truth = (scores[:, 1] > 0.5).astype(float)
+    columns = {"carrier": categorical(rows["carrier"].to_pylist()), "distance": rows["distance"].to_numpy()}
+    baseline = Baseline.fit(columns, evaluation=Evaluation(scores, truth, classes=("late", "punctual")))
+    folder = tmp_path / "deployment" / "versions" / "1"
+    folder.mkdir(parents=True)
+    (folder / "baseline.bin").write_bytes(baseline.to_bytes())
+    work = Scoring(write(rows, tmp_path / "rows.parquet"), tmp_path / "out.parquet")
+    log = recorder(tmp_path / "logs", flights_model, LogSettings(rows=False))
+    assert score_file(work, flights_model, log).logged == 0
+    assert not (tmp_path / "logs" / "predictions").exists()
+    found = read_log(tmp_path / "logs" / "profiles").to_pylist()
+    assert sum(Profile.from_bytes(each["profile"]).rows for each in found) == 300
+
+
+def test_only_what_the_routes_would_have_answered_is_logged(packages: Path, plain_model: Model, tmp_path: Path) -> None:
     """During a rollout each arm has a known share; a million rows of the champion alone would bury it."""
     deployment = tmp_path / "deployment"
     (deployment / "versions").mkdir(parents=True)
     for version, package in ((1, "plain-1"), (2, "plain-2")):
         (deployment / "versions" / str(version)).symlink_to(packages / package)
     write_routes(deployment, 4, {1: 100})
-    assert standing_of(deployment, 1) == Standing(1, "champion", 4)
+    slot, generation = recording_slot(deployment, 1, plain_model)
+    assert (slot.version, slot.arm, generation) == (1, "champion", 4)
     with pytest.raises(RefusedError, match="champion answers, which is version 1"):
-        standing_of(deployment, 2)
+        recording_slot(deployment, 2, plain_model)
     write_routes(deployment, 5, {1: 90, 2: 10})
     with pytest.raises(RefusedError, match="a rollout is under way"):
-        standing_of(deployment, 1)
+        recording_slot(deployment, 1, plain_model)
     with pytest.raises(NotFoundError, match=r"version 3 is not installed in .*; there are 1, 2"):
         installed_model(deployment, 3)
 
@@ -341,7 +380,6 @@ def test_the_command(deployed: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "scored 2,000 rows with version 3" in done.stdout
     assert "2,000 recorded" in done.stdout
-    assert done.stderr == ""
     assert read(deployed / "out.parquet").num_rows == read_log(deployed / "logs" / "predictions").num_rows == 2000
     again = run(deployed, "rows.parquet", "--out", "out.parquet", "--deployment", "deployment")
     assert again.returncode == 2
@@ -352,6 +390,7 @@ def test_the_command(deployed: Path) -> None:
         deployed, "rows.parquet", "--out", "o.csv", "--model", "deployment/versions/3", "--keep", "a", "b", "--json"
     )
     assert alone.returncode == 0, alone.stderr
+    assert alone.stderr == ""
     assert '"rows": 2000' in alone.stdout
     assert read(deployed / "o.csv").column_names == ["a", "b", "y.prediction", "y.score.false", "y.score.true"]
 

@@ -18,6 +18,7 @@ from trimtab.cli.show import show, show_json
 from trimtab.core.domain.errors import NotFoundError, UserError
 
 if TYPE_CHECKING:
+    from trimtab.serving.log_settings import LogSettings
     from trimtab.serving.runtimes import Model
     from trimtab.serving.score import Progress, Scoring, Tally
     from trimtab.serving.score_log import ScoreLog
@@ -32,6 +33,7 @@ class _Place:
     deployment: Path | None
     logs: Path | None
     project: Path | None
+    recorded: LogSettings | None = None
 
 
 def score(
@@ -112,22 +114,33 @@ def _opened(
 
 
 def _place(deployment: Path | None, logs: Path | None, project: Path) -> _Place:
+    """As ``trimtab serve`` finds it, with what the endpoint records."""
+    from trimtab.project.environment import environment
+
     if deployment is not None:
-        return _Place(deployment, logs or deployment.absolute().parent / "logs", None)
+        from trimtab.serving.log_settings import log_of
+
+        beside = logs or deployment.absolute().parent / "logs"
+        return _Place(deployment, beside, None, log_of(None, environment()))
+    from trimtab.project.recording import log_settings
+
     desk = workspace(Common(project=project))
-    return _Place(desk.deployment, logs or desk.logs, project)
+    return _Place(desk.deployment, logs or desk.logs, project, log_settings(desk.project, desk.root, environment()))
 
 
 def _log(place: _Place, version: int | None, model: Model) -> ScoreLog:
     import secrets
 
+    from trimtab.serving.recording import Recorder
     from trimtab.serving.score_log import ScoreLog
-    from trimtab.serving.score_model import standing_of
+    from trimtab.serving.score_model import recording_slot
 
     assert place.deployment is not None and place.logs is not None and version is not None  # noqa: S101, PT018
+    assert place.recorded is not None  # noqa: S101  a place with a deployment has settings
     clock = time.time  # noqa: TID251  an entry point, like the server's: no project, so no clock of one
-    standing = standing_of(place.deployment, version)
-    return ScoreLog(place.logs, model.signature, standing, secrets.token_hex(5), clock)
+    slot, generation = recording_slot(place.deployment, version, model)
+    recorder = Recorder(place.recorded, place.deployment)
+    return ScoreLog(place.logs, slot, generation, recorder, secrets.token_hex(5), clock)
 
 
 @contextlib.contextmanager

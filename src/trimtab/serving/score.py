@@ -59,6 +59,7 @@ class Tally:
     columns: tuple[str, ...]
     """Of the output."""
     logged: int
+    """Rows in the prediction log: fewer where it is sampled."""
 
 
 def score_file(work: Scoring, model: Model, log: ScoreLog | None = None, progress: Progress | None = None) -> Tally:
@@ -87,7 +88,7 @@ def score_file(work: Scoring, model: Model, log: ScoreLog | None = None, progres
         if log is not None:
             log.close()
         output.finish(schema)
-    return Tally(rows, tuple(schema.names), rows if log is not None else 0)
+    return Tally(rows, tuple(schema.names), 0 if log is None else log.rows)
 
 
 class _Scorer:

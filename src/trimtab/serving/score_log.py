@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,40 +14,40 @@ import pyarrow.compute as pc
 import pyarrow.types as t
 
 from trimtab.serving.columns import booleans, floats, nulls, numbers, same_text, strings, times
+from trimtab.serving.deployment import Slot
 from trimtab.serving.ids import IdSource
-from trimtab.serving.log_files import HOUR_S, PREDICTIONS, LogFiles
-from trimtab.serving.package import InputSpec, Signature
-from trimtab.serving.records import Layout
+from trimtab.serving.log_files import HOUR_S, PREDICTIONS, PROFILES, LogFiles
+from trimtab.serving.package import InputSpec
+from trimtab.serving.recording import Recorder
 from trimtab.serving.runtimes.base import Outputs
 from trimtab.serving.score_columns import Array, seconds_of
 
 FILE_ROWS = 131_072
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """As what a version answers."""
-
-    version: int
-    arm: str
-    generation: int
-    """Of the routes."""
-
-
 class ScoreLog:
-    """Records of one run. ``add`` may be called from several threads."""
+    """Records of one run, by the endpoint's settings: profiles, sampling, privacy. ``add`` is safe in several threads.
+
+    Args:
+        slot: the version, as what it is recorded.
+        generation: of the routes.
+        tag: random, of this run: part of its prediction ids.
+    """
 
     def __init__(
-        self, logs: Path, signature: Signature, answers_as: Standing, tag: str, clock: Callable[[], float]
+        self, logs: Path, slot: Slot, generation: int, recorder: Recorder, tag: str, clock: Callable[[], float]
     ) -> None:
         self.logs = logs
-        self._signature, self._layout, self._standing = signature, Layout(signature), answers_as
+        self.rows = 0
+        """Recorded so far."""
+        self._slot, self._generation, self._recorder = slot, generation, recorder
+        self._signature, self._layout = slot.signature, slot.layout
         self._tag, self._clock = tag, clock
         self._ids = IdSource(tag)
         self._lock = threading.Lock()
         self._files: LogFiles | None = None
         self._waiting: dict[int, list[pa.RecordBatch]] = {}
-        self._rows = 0
+        self._held = 0
 
     def open(self, staging: Path) -> None:
         """Write below this folder, in the layout of the log directory."""
@@ -66,9 +65,12 @@ class ScoreLog:
             ids = strings(self._ids.take(len(batch), now))
         record = self._record(batch, columns, outputs, ids, (now, seconds * 1000.0 / max(len(batch), 1)))
         with self._lock:
-            self._waiting.setdefault(int(now // HOUR_S), []).append(record)
-            self._rows += len(batch)
-            if self._rows >= FILE_ROWS:
+            kept = self._recorder.take(self._slot, record)
+            if kept is not None:
+                self._waiting.setdefault(int(now // HOUR_S), []).append(kept)
+                self.rows += len(kept)
+                self._held += len(kept)
+            if self._held >= FILE_ROWS:
                 self._flush()
         return ids
 
@@ -76,13 +78,17 @@ class ScoreLog:
         """Write what waits."""
         with self._lock:
             self._flush()
+            profiles = self._recorder.due_profiles(0.0, final=True)
+            if profiles is not None and self._files is not None:
+                self._files.write(PROFILES, self._recorder.hour, profiles)
+                self._recorder.wrote_profiles()
 
     def _flush(self) -> None:
         if self._files is None:
             return
         for hour, batches in self._waiting.items():
             self._files.write(PREDICTIONS, hour, pa.Table.from_batches(batches))
-        self._waiting, self._rows = {}, 0
+        self._waiting, self._held = {}, 0
 
     def _record(
         self,
@@ -94,16 +100,16 @@ class ScoreLog:
     ) -> pa.RecordBatch:
         """In the schema of the version's layout; ``when``: arrival, and milliseconds a row."""
         n, (now, latency_ms) = len(batch), when
-        layout, signature, standing = self._layout, self._signature, self._standing
+        layout, signature, slot = self._layout, self._signature, self._slot
         found: dict[str, pa.Array] = {
             "prediction_id": ids,
             "time": times(np.full(n, now)),
             "event_time": times(_event_times(batch, signature.time, now)),
-            "version": numbers(np.full(n, standing.version, dtype=np.int32), pa.int32()),
-            "arm": same_text(standing.arm, n),
+            "version": numbers(np.full(n, slot.version, dtype=np.int32), pa.int32()),
+            "arm": same_text(slot.arm, n),
             "shadow": booleans(np.zeros(n, dtype=np.bool_)),
             "entity": _entities(batch, signature.entity),
-            "generation": numbers(np.full(n, standing.generation, dtype=np.int32), pa.int32()),
+            "generation": numbers(np.full(n, self._generation, dtype=np.int32), pa.int32()),
             "latency_ms": numbers(np.full(n, latency_ms, dtype=np.float32), pa.float32()),
             "error": nulls(pa.string(), n),
             **{f"x.{spec.name}": _input(batch, columns[spec.name], spec) for spec in signature.inputs},

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from trimtab.core.domain.errors import NotFoundError, RefusedError
 from trimtab.core.domain.routes import Routes
-from trimtab.serving.deployment import load_version, read_routes
+from trimtab.serving.deployment import Slot, load_version, read_routes
+from trimtab.serving.metrics import ArmCounters
+from trimtab.serving.records import Layout
 from trimtab.serving.runtimes import Model
-from trimtab.serving.score_log import Standing
 
 
 def champion_of(deployment: Path) -> int:
@@ -35,8 +36,8 @@ def installed_model(deployment: Path, version: int) -> Model:
     return load_version(deployment, version, None)
 
 
-def standing_of(deployment: Path, version: int) -> Standing:
-    """As what batch-scored rows are logged.
+def recording_slot(deployment: Path, version: int, model: Model) -> tuple[Slot, int]:
+    """As what batch-scored rows are logged, and the generation of the routes.
 
     Raises:
         RefusedError: the rows would be taken for answers that the routes gave, and would bias what is judged by them.
@@ -52,7 +53,8 @@ def standing_of(deployment: Path, version: int) -> Standing:
             "a rollout is under way: rows of a batch, all scored by the champion, would bias its comparison; "
             "leave --log out, or wait for its end"
         )
-    return Standing(version, routes.arms.get(version, "champion"), routes.generation)
+    arm = routes.arms.get(version, "champion")
+    return Slot(version, arm, model, Layout(model.signature), ArmCounters()), routes.generation
 
 
 def _tries(routes: Routes) -> bool:

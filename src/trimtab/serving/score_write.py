@@ -18,7 +18,7 @@ from typing import IO, Any, Protocol, Self
 import pyarrow as pa
 
 from trimtab.core.domain.errors import ConflictError, ExternalError, UserError
-from trimtab.serving.log_files import PREDICTIONS, sync_directory
+from trimtab.serving.log_files import sync_directory
 from trimtab.serving.score_read import format_of
 
 GROUP_ROWS = 262_144
@@ -129,7 +129,7 @@ class Output:
             sync_directory(self.path.parent)
         if self.staging is None or self._logs is None:
             return
-        for staged in sorted((self.staging / PREDICTIONS).rglob("*.parquet")):
+        for staged in sorted(self.staging.rglob("*.parquet")):
             final = self._logs / staged.relative_to(self.staging)
             final.parent.mkdir(parents=True, exist_ok=True)
             staged.rename(final)
