@@ -19,6 +19,7 @@ from ruamel.yaml import YAML
 
 from tests.controller.desk import FakeDesk
 from tests.controller.test_loop import candidate, compared_traffic, first_version
+from trimtab.console.access import Access
 from trimtab.console.flagger import HOOKS
 from trimtab.console.serve import served
 from trimtab.controller import commands
@@ -36,11 +37,12 @@ class Api:
     desk: FakeDesk
     url: str
 
-    def ask(self, path: str, body: Any = None) -> tuple[int, Any]:
+    def ask(self, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         """Status code, and the answer's JSON or text."""
         data = None if body is None else json.dumps(body).encode() if not isinstance(body, bytes) else body
         try:
-            with urllib.request.urlopen(urllib.request.Request(self.url + path, data), timeout=10) as answer:
+            request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json", **headers})
+            with urllib.request.urlopen(request, timeout=10) as answer:
                 code, content, kind = answer.status, answer.read(), answer.headers["Content-Type"]
         except urllib.error.HTTPError as error:
             code, content, kind = error.code, error.read(), error.headers["Content-Type"]
@@ -59,7 +61,7 @@ class Api:
 @pytest.fixture
 def api() -> Iterator[Api]:
     desk = FakeDesk()
-    with served(desk, "127.0.0.1", 0) as there:
+    with served(desk, "127.0.0.1", 0, Access()) as there:
         assert there.url is not None
         yield Api(desk, there.url)
 
@@ -264,7 +266,7 @@ def test_a_taken_port_is_told_and_no_error() -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        with served(FakeDesk(), "127.0.0.1", port) as there:
+        with served(FakeDesk(), "127.0.0.1", port, Access()) as there:
             assert there.url is None
             assert there.problem is not None
             assert f"127.0.0.1:{port}" in there.problem
@@ -272,7 +274,7 @@ def test_a_taken_port_is_told_and_no_error() -> None:
 
 def test_the_thread_ends_with_the_block() -> None:
     """Ctrl-C on `trimtab up`, even before the first request."""
-    with served(FakeDesk(), "127.0.0.1", 0) as there:
+    with served(FakeDesk(), "127.0.0.1", 0, Access()) as there:
         assert there.url is not None
     assert not [thread for thread in threading.enumerate() if thread.name == "control-api"]
 

@@ -32,7 +32,7 @@ def test_up_tells_where_it_answers(desk: Workspace, capsys: pytest.CaptureFixtur
         _greet(desk, api)
         _begin_json(api)
         said = capsys.readouterr().out
-        assert f"control API on {api.url}\n" in said
+        assert f"control API on {api.url}, for this machine only, without a token\n" in said
         assert json.loads(said.splitlines()[-1]) == {"control_api": api.url}
         with urllib.request.urlopen(f"{api.url}/api/v1/status", timeout=10) as answer:
             status = json.load(answer)

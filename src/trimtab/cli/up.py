@@ -118,11 +118,15 @@ def stopped() -> Iterator[list[int]]:
 
 def _control_api(desk: Workspace) -> AbstractContextManager[Served]:
     """The control API beside the loop, on ports of its own."""
+    from trimtab.console.access import Access, check_exposure
     from trimtab.console.serve import served
+    from trimtab.project.environment import console_token, environment
     from trimtab.wiring import Workspace
 
     console = desk.project.console
-    return served(Workspace(desk.root, desk.project, desk.project_file), console.host, console.port)
+    access = Access(console_token(desk.project, desk.root, environment(), desk.project_file.name))
+    check_exposure(console.host, access, unprotected=console.unprotected)
+    return served(Workspace(desk.root, desk.project, desk.project_file), console.host, console.port, access)
 
 
 def _greet(desk: Workspace, api: Served) -> None:
@@ -133,7 +137,7 @@ def _greet(desk: Workspace, api: Served) -> None:
     what = f"version {champion}" if champion is not None else "nothing yet: 'trimtab train' makes the first version"
     place = f"http://{serving.host}:{serving.port}" if serving.port else "a free port ('trimtab status' tells it)"
     show(f"{desk.name} on {place}, serving {what}")
-    show(f"control API on {api.url}" if api.problem is None else coloured("inconclusive", api.problem))
+    show(f"control API on {api.url}, {api.access}" if api.problem is None else coloured("inconclusive", api.problem))
     show(f"{mode} mode, a look every {duration_text(desk.project.monitoring.every)}; Ctrl-C ends")
     sys.stdout.flush()
 

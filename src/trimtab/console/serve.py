@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from trimtab.console.access import Access, loopback
+
 if TYPE_CHECKING:
     import uvicorn
 
@@ -25,16 +27,19 @@ class Served:
 
     url: str | None
     problem: str | None = None
+    access: str = ""
+    """Who may ask, in words."""
 
 
 @contextmanager
-def served(desk: Desk, host: str, port: int) -> Iterator[Served]:
+def served(desk: Desk, host: str, port: int, access: Access) -> Iterator[Served]:
     """Answer in a thread until the block is left.
 
     Args:
         desk: ports for this thread alone: an object that the loop does not use.
         host: address to listen on.
         port: 0 takes a free one.
+        access: who may ask (``check_exposure`` was asked before).
 
     An address that cannot be listened on is no error: the loop matters more. ``problem`` says so.
     """
@@ -44,11 +49,13 @@ def served(desk: Desk, host: str, port: int) -> Iterator[Served]:
         why = error.strerror or str(error)
         yield Served(None, f"no control API: cannot listen on {host}:{port}: {why}; 'console.port' names another")
         return
-    thread = _Answering(desk, listening)
+    thread = _Answering(desk, listening, access, local=access.token is None and loopback(host))
     thread.start()
     try:
         shown = f"[{host}]" if ":" in host else host
-        yield Served(f"http://{shown}:{listening.getsockname()[1]}")
+        reach = "for this machine only, without a token" if loopback(host) else "for all who reach it, without a token"
+        who = reach if access.token is None else "for who has the token"
+        yield Served(f"http://{shown}:{listening.getsockname()[1]}", access=who)
     finally:
         thread.end()
 
@@ -68,20 +75,23 @@ def _listen(host: str, port: int) -> socket.socket:
 class _Answering(threading.Thread):
     """uvicorn in a thread. Its libraries are imported here, so that the loop does not wait for them."""
 
-    def __init__(self, desk: Desk, listening: socket.socket) -> None:
+    def __init__(self, desk: Desk, listening: socket.socket, access: Access, *, local: bool) -> None:
         super().__init__(name="control-api", daemon=True)
         self._desk = desk
         self._listening = listening
+        self._access = access
+        self._local = local
         self._server: uvicorn.Server | None = None
         self._ending = threading.Event()
 
     def run(self) -> None:
         import uvicorn
 
+        from trimtab.console.access import Guard
         from trimtab.console.app import create
 
         config = uvicorn.Config(
-            create(self._desk),
+            Guard(create(self._desk), self._access, local=self._local),
             loop="asyncio",
             lifespan="off",
             log_config=None,

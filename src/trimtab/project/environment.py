@@ -6,6 +6,7 @@ import getpass
 import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trimtab.core.domain.errors import ConfigError, Problem
@@ -13,6 +14,7 @@ from trimtab.core.domain.errors import ConfigError, Problem
 if TYPE_CHECKING:
     from trimtab.project.settings import Project
 
+CONSOLE_TOKEN = "TRIMTAB_CONSOLE_TOKEN"  # noqa: S105  the variable's name
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -47,6 +49,27 @@ def journal_url(project: Project, variables: Mapping[str, str], file: str = "tri
     """
     text = project.journal.url
     return None if text is None else _expanded({"journal.url": text}, variables, file)[0]
+
+
+def console_token(project: Project, root: Path, variables: Mapping[str, str], file: str = "trimtab.yaml") -> str | None:
+    """The token of the control API: TRIMTAB_CONSOLE_TOKEN, else the content of ``console.token_file``, else None.
+
+    Raises:
+        ConfigError: the file cannot be read, or is empty.
+    """
+    given = variables.get(CONSOLE_TOKEN, "").strip()
+    if given or project.console.token_file is None:
+        return given or None
+    path = root / project.console.token_file
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+        found = "it is empty" if not text else ""
+    except (OSError, UnicodeDecodeError) as error:
+        text, found = "", f"it cannot be read: {getattr(error, 'strerror', None) or error}"
+    if found:
+        hint = f"openssl rand -hex 32 > {project.console.token_file}"
+        raise ConfigError([Problem(file, None, "console.token_file", f"{path}: {found}", hint)])
+    return text
 
 
 def _expanded(named: Mapping[str, str], variables: Mapping[str, str], file: str) -> list[str]:

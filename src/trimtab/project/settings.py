@@ -269,9 +269,14 @@ class Console(Section):
     """The control API of `trimtab up`: status, history and verdicts over HTTP, read-only."""
 
     host: str = "127.0.0.1"
-    """Address to listen on. Only this machine by default: it has no authentication of its own."""
+    """Address to listen on. Only this machine by default; another address needs a token."""
     port: int = Field(default=8081, ge=0, le=65535)
     """Port to listen on; 0 takes a free one. Where it is taken, `trimtab up` says so and goes on without."""
+    token_file: str | None = Field(default=None, min_length=1)
+    """File that holds the token which callers must send (`Authorization: Bearer ...`), relative to the project; the
+    environment variable TRIMTAB_CONSOLE_TOKEN goes before it. Default: no token is needed."""
+    unprotected: bool = False
+    """Answer on an address that others reach without a token. Only where something else keeps them out."""
 
 
 class Notification(Section):
