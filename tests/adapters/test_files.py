@@ -142,6 +142,14 @@ def test_a_server_says_what_it_serves(deployment: Path, server: Receiver) -> Non
     assert report.refused == ((8, "the example gives other answers"),)
 
 
+def test_workers_are_asked_each_and_told_by_the_port_that_they_share(deployment: Path, server: Receiver) -> None:
+    """People read the address in 'trimtab status': a worker's own port goes when it is replaced."""
+    server.pages["/trimtab/status"] = json.dumps({"generation": 12, "loaded": [7]}).encode()
+    own, shared = f"http://127.0.0.1:{server.port}", "http://127.0.0.1:8080"
+    card(deployment, "1", os.getpid(), own, public=shared)
+    assert [(report.url, report.ready) for report in DirectoryTarget(deployment).servers()] == [(shared, True)]
+
+
 def test_workers_that_share_a_port_are_all_heard(deployment: Path, server: Receiver) -> None:
     """Two workers on one port answer by lot; one has not seen the new routes yet."""
     pids = os.getpid(), os.getppid()

@@ -150,3 +150,76 @@ def test_a_result_that_is_no_object_is_named(tmp_path: Path) -> None:
     (tmp_path / "train-1" / "result.json").write_text("[1]")
     with pytest.raises(IntegrityError, match=r"result\.json is not a JSON object"):
         sleeper(tmp_path).poll("train-1")
+
+
+def test_a_job_that_died_is_started_once_more_and_then_lost(tmp_path: Path) -> None:
+    """kill -9 of a training, by the kernel when memory ran out: the same run is done again; twice is no accident."""
+    jobs = ProcessJobs(tmp_path, [sys.executable, "-S", "-c", SLEEPER], retries=1)
+    jobs.start("train-1", {})
+    first = (tmp_path / "train-1" / "pid").read_text()
+    (tmp_path / "train-1" / "scratch").mkdir()
+    kill(tmp_path, "train-1")
+    wait(lambda: jobs.poll("train-1").phase is JobPhase.MISSING)
+    assert not (tmp_path / "train-1" / "scratch").exists()
+    jobs.start("train-1", {})
+    assert jobs.poll("train-1").phase is JobPhase.RUNNING
+    assert (tmp_path / "train-1" / "pid").read_text() != first
+    kill(tmp_path, "train-1")
+    wait(lambda: jobs.poll("train-1").phase is JobPhase.LOST)
+    jobs.start("train-1", {})
+    assert jobs.poll("train-1").phase is JobPhase.LOST
+
+
+def test_a_controller_that_dies_over_the_second_start_does_not_use_it_up(tmp_path: Path) -> None:
+    """The controller noted the job's death and was killed before it had started it again."""
+    jobs = ProcessJobs(tmp_path, [sys.executable, "-S", "-c", SLEEPER], retries=1)
+    jobs.start("train-1", {})
+    kill(tmp_path, "train-1")
+    wait(lambda: jobs.poll("train-1").phase is JobPhase.MISSING)
+    (tmp_path / "train-1" / "deaths").write_text((tmp_path / "train-1" / "pid").read_text())
+    successor = ProcessJobs(tmp_path, [sys.executable, "-S", "-c", SLEEPER], retries=1)
+    successor.start("train-1", {})
+    assert successor.poll("train-1").phase is JobPhase.RUNNING
+    kill(tmp_path, "train-1")
+    wait(lambda: successor.poll("train-1").phase is JobPhase.LOST)
+
+
+def test_a_job_that_hangs_is_ended_and_has_failed(tmp_path: Path) -> None:
+    """A training waits for a database that never answers: no later one could start."""
+    jobs = ProcessJobs(tmp_path, [sys.executable, "-S", "-c", SLEEPER], time_limit_s=3600, retries=1)
+    jobs.start("train-1", {})
+    assert jobs.poll("train-1").phase is JobPhase.RUNNING
+    pid = int((tmp_path / "train-1" / "pid").read_text())
+    os.utime(tmp_path / "train-1" / "pid", (time.time() - 3700,) * 2)
+    report = jobs.poll("train-1")
+    assert report.phase is JobPhase.FINISHED
+    assert report.result is not None
+    assert report.result["outcome"] == "failed"
+    assert report.result["error"] == "it took longer than 1h (retraining.time_limit) and was ended"
+    wait(lambda: not Path(f"/proc/{pid}").exists())
+
+
+MEASURER = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"])
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_what_a_killed_job_had_started_is_ended(tmp_path: Path) -> None:
+    """It was measuring latency on a server of its own when it was killed: the server must not run for ever."""
+    jobs = ProcessJobs(tmp_path, [sys.executable, "-S", "-c", MEASURER])
+    jobs.start("train-1", {})
+    wait(lambda: (tmp_path / "train-1" / "output.log").read_text().endswith("\n"))
+    child = int((tmp_path / "train-1" / "output.log").read_text())
+    kill(tmp_path, "train-1")
+    wait(lambda: jobs.poll("train-1").phase is JobPhase.LOST)
+    wait(lambda: not runs(child))
+
+
+def runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False

@@ -73,6 +73,48 @@ def test_a_server_that_dies_is_told_with_its_last_words(tmp_path: Path) -> None:
         assert "server.log says: " in told
 
 
+def test_workers_whose_supervisor_was_killed_are_taken_over_on_their_port(tmp_path: Path) -> None:
+    """kill -9 of the controller and of the supervisor: the workers still hold the port when they are started again."""
+    port = free_port()
+    first = server(tmp_path, port)
+    first.__enter__()
+    until(lambda: cards(tmp_path), 30, "the server")
+    (orphan,) = (int(path.stem) for path in cards(tmp_path))
+    assert first.pid is not None
+    os.kill(first.pid, signal.SIGKILL)
+    assert first._process is not None
+    first._process.wait()
+    second = server(tmp_path, port)
+    assert second.takes_over(), "the port is not taken by a stranger"
+    with second:
+        until(lambda: [int(path.stem) for path in cards(tmp_path)] not in ([], [orphan]), 30, "a worker of its own")
+        until(lambda: len(cards(tmp_path)) == 1, 30, "the orphan's end")
+    assert cards(tmp_path) == []
+
+
+def test_orphans_do_not_outlive_the_end_of_the_controller(tmp_path: Path) -> None:
+    """The supervisor is killed a moment before Ctrl-C."""
+    with server(tmp_path, free_port()) as ours:
+        until(lambda: cards(tmp_path), 30, "the server")
+        assert ours.pid is not None
+        os.kill(ours.pid, signal.SIGKILL)
+    assert cards(tmp_path) == []
+
+
+def test_a_server_that_was_just_started_by_a_killed_controller_is_not_started_twice(tmp_path: Path) -> None:
+    """kill -9 of 'trimtab up' before its server had said where it is; with 'port: 0' no port would have told."""
+    first = server(tmp_path, 0)
+    first.ensure()
+    second = server(tmp_path, 0)
+    second.ensure()
+    assert (second.pid, cards(tmp_path)) == (None, [])
+    until(lambda: cards(tmp_path), 30, "the server")
+    second.ensure()
+    assert second.pid == first.pid
+    second.end()
+    assert cards(tmp_path) == []
+
+
 HOLDER = """
 import sys, time
 from pathlib import Path

@@ -108,11 +108,11 @@ class Project:
 
         def ready() -> str | None:
             for file in (self.root / ".trimtab/deployment/servers").glob("*.json"):
-                url = str(json.loads(file.read_text())["url"])
                 try:
+                    url = str(json.loads(file.read_text())["public"])
                     with urllib.request.urlopen(f"{url}/v2/health/ready", timeout=2):
                         return url
-                except (urllib.error.URLError, OSError):
+                except (urllib.error.URLError, OSError, ValueError):
                     continue
             return None
 

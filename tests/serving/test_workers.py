@@ -84,6 +84,7 @@ def test_two_successors_at_once(packages: Path, tmp_path: Path) -> None:
         server.process.wait()
         alone = ("--workers", "1", "--supervised")
         with again(server, tmp_path, *alone, stays=True) as one, again(server, tmp_path, *alone, stays=True) as other:
+            eventually(lambda: not (alive(one.pid) and alive(other.pid)))
             eventually(lambda: len(workers_of(server)) == 1 and supervisor_of(server) in (one.pid, other.pid))
         clients.goes_on(100)
         clients.stop()

@@ -86,7 +86,7 @@ def _serving(report: StatusReport, now: float) -> Iterator[Row]:
         lag = (
             f"; {len(late)} not yet at generation {report.generation}" if late else f", generation {report.generation}"
         )
-        urls = ", ".join(server.url for server in report.servers[:3])
+        urls = ", ".join(list(dict.fromkeys(server.url for server in report.servers))[:3])
         style = "" if len(ready) == len(report.servers) and not late else "yellow"
         yield "servers", _text(f"{len(ready)} of {len(report.servers)} ready{lag} ({urls})", style)
         for version, why in sorted({refusal for server in report.servers for refusal in server.refused}):

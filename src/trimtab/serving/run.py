@@ -22,12 +22,14 @@ from trimtab.serving.counters import SUFFIX
 from trimtab.serving.edge import Edge
 from trimtab.serving.handover import Handover
 from trimtab.serving.ids import IdSource
-from trimtab.serving.listeners import bound, waiting
+from trimtab.serving.listeners import BACKLOG, bound, waiting
 from trimtab.serving.live import LiveDeployment
 from trimtab.serving.log import LogWriter
+from trimtab.serving.log_settings import LogSettings
 from trimtab.serving.metrics import Metrics
 from trimtab.serving.presence import Presence
 from trimtab.serving.recording import Recorder
+from trimtab.serving.retention import Retention
 from trimtab.serving.scoring import Scorer
 from trimtab.serving.settings import LOG_FORMAT, ServerSettings
 from trimtab.serving.shadow import ShadowQueue
@@ -103,6 +105,9 @@ class Worker:
         self.edge = Edge(settings, self.app, self.live, self.metrics, clock, (version, name), variables)
         self.http = HttpServer(self.edge.handle, limits, clock)
         self.status.http = self.http
+        self.clock = clock
+        log = settings.log if index == 0 else LogSettings()  # one worker of a server deletes what is too old
+        self.retention = self.status.retention = Retention(settings.logs, log)
         self.presence = Presence(settings.deployment)
         self._handshakes: set[asyncio.Future[None]] = set()
 
@@ -132,6 +137,7 @@ class Worker:
         """Follow the routes."""
         watches = [asyncio.ensure_future(self.live.watch()), asyncio.ensure_future(self.edge.watch())]
         watches.append(asyncio.ensure_future(self.status.keep_publishing()))
+        watches.append(asyncio.ensure_future(self.retention.watch(self.clock, self._tell_of_log)))
         await stop.wait()
         for watch in watches:
             watch.cancel()
@@ -164,7 +170,9 @@ class Worker:
         own_host, own_port = await self.http.listen(host="127.0.0.1", port=0)
         loop = asyncio.get_running_loop()
         tls = self.edge.listening
-        servers = [await loop.create_server(self._connection, sock=listener.dup(), **tls) for listener in mine]
+        servers = [
+            await loop.create_server(self._connection, sock=listener.dup(), backlog=BACKLOG, **tls) for listener in mine
+        ]
         self.status.url = f"{self.edge.scheme}://{_bracketed(self.settings.host)}:{self.settings.port}"
         handover = Handover(self.presence.directory, place.listeners, place.supervisor, end)
         handover.start()
@@ -211,6 +219,9 @@ class Worker:
         until = asyncio.get_running_loop().time() + FADE_S
         while self.http.connections and asyncio.get_running_loop().time() < until:
             await asyncio.sleep(0.05)
+
+    def _tell_of_log(self, words: str) -> None:
+        self.log.health.tell(words, time.monotonic())
 
     def _connection(self) -> Connection:
         return Connection(self.http, asyncio.get_running_loop())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,6 +23,9 @@ class _Card(msgspec.Struct, frozen=True):
 
     pid: int
     url: str
+    """Where this process is asked."""
+    public: str | None = None
+    """Where clients reach it, or another process of the same server."""
     host: str | None = None
 
 
@@ -46,22 +50,24 @@ class _Status(msgspec.Struct, frozen=True):
 
 
 def ask_servers(folder: Path, timeout_s: float) -> list[ServerReport]:
-    """One report for each living process that left its card in ``folder``, by URL.
+    """One report for each living process that left its card in ``folder``, by URL. The URL told is the one for clients.
 
     Raises:
         ExternalError: the folder cannot be read.
     """
     processes: dict[str, set[int]] = {}
+    public: dict[str, str] = {}
     for card in _cards(folder):
         if card.host not in (None, socket.gethostname()) or _alive(card.pid):
             processes.setdefault(card.url, set()).add(card.pid)
+            public[card.url] = card.public or card.url
     if not processes:
         return []
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(min(len(processes), _AT_ONCE)) as pool:
         found = pool.map(lambda item: _ask_all(item[0], item[1], timeout_s), sorted(processes.items()))
-        return [report for reports in found for report in reports]
+        return [replace(report, url=public[report.url]) for reports in found for report in reports]
 
 
 def _ask_all(url: str, pids: set[int], timeout_s: float) -> list[ServerReport]:

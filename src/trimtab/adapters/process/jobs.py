@@ -72,6 +72,8 @@ class ProcessJobs:
             with self._alone(), _lock(home / "lock") as lock:
                 if lock is None or self._is_over(home):
                     return
+                self._reap()
+                _end_what_is_left(home)
                 _note_death(home)
                 shutil.rmtree(home / SCRATCH, ignore_errors=True)
                 write_aside(home / "spec.json", msgspec.json.format(msgspec.json.encode(spec), indent=2) + b"\n")
@@ -97,6 +99,8 @@ class ProcessJobs:
                         return JobReport(job, JobPhase.RUNNING, log=log)
                 if lock is None:
                     self._stop(job, home)
+            self._reap()
+            _end_what_is_left(home)
             shutil.rmtree(home / SCRATCH, ignore_errors=True)
             if (home / RESULT).exists():
                 return JobReport(job, JobPhase.FINISHED, result=_json(home / RESULT), log=log)
@@ -206,6 +210,28 @@ def note_pid(home: Path) -> None:
     """Called by the job's process: its process id, also where the controller died before it could write it down."""
     with _disk(home):
         write_aside(home / PID, f"{os.getpid()}\n".encode())
+
+
+def _end_what_is_left(home: Path) -> None:
+    """Processes that a job started and, because it was killed, could not end, e.g. the server it measures with.
+
+    While they live, no new process gets the number of their group; where the group's leader lives, it is another's.
+    """
+    pid = _pid(home)
+    if pid is None or _exists(pid):
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _pid(home: Path) -> int | None:
