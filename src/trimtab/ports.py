@@ -289,6 +289,10 @@ class LogReader(Protocol):
         """The rows of at most ``limit`` files that are not in ``cursor``, oldest name first."""
         ...
 
+    def mark(self, reader: str, cursor: frozenset[str]) -> None:
+        """Say that ``reader`` needs the files of ``cursor`` no more: they may be deleted when they are old."""
+        ...
+
     def recent(self, rows: int = 64) -> pa.Table:
         """The newest answered rows, at most ``rows``, oldest first: no shadow rows, no errors. Few files are read."""
         ...

@@ -195,7 +195,7 @@ class Workspace:
     def reader(self) -> LogReader:
         from trimtab.adapters.files import ParquetLogReader
 
-        return ParquetLogReader(self.logs, profiles=self._by_profiles)
+        return ParquetLogReader(self.logs, profiles=self._by_profiles, marks=self._bounded_log)
 
     @cached_property
     def jobs(self) -> Jobs:
@@ -270,6 +270,12 @@ class Workspace:
         log = self.project.serving.log
         return not log.rows or log.sample < 1 or bool(log.hash or log.omit)
 
+    @property
+    def _bounded_log(self) -> bool:
+        """Whether servers delete old files of the log."""
+        log = self.project.serving.log
+        return any(bound is not None for bound in (log.age, log.size, log.size_hard))
+
     @cached_property
     def observer(self) -> Observer:
         from trimtab.controller.observe import Observer, Settings
@@ -328,6 +334,7 @@ class Workspace:
         """
         from trimtab.controller.runner import run
 
+        self._announce_readers()
         with self.server() as server:
             run(
                 self.loop,
@@ -337,6 +344,17 @@ class Workspace:
                 tell=tell,
                 mind=server.ensure,
             )
+
+    def _announce_readers(self) -> None:
+        """Old files of the log are kept until the controller and the collection for training have read them."""
+        from trimtab.serving.retention import MARKS, remove_mark
+
+        wanted = {"controller": True, "collector": self.project.data.collect}
+        for reader, wants in wanted.items():
+            if not wants or not self._bounded_log:
+                remove_mark(self.logs, reader)
+            elif not (self.logs / MARKS / f"{reader}.json").exists():
+                self.reader.mark(reader, frozenset())
 
     def services(self) -> Services:
         """What the training pipeline works with."""

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+READER = "controller"
+"""Of the log, by name: files that it has read may be deleted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Champion:
     """What must be known of a version to judge its traffic."""
@@ -83,6 +87,7 @@ class Observer:
         while True:
             piece = self.reader.read(self._cursor)
             if piece.cursor == self._cursor:
+                self.reader.mark(READER, self._cursor)
                 return
             self._cursor = piece.cursor
             self._take(piece.predictions, piece.labels)

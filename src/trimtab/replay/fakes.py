@@ -306,6 +306,9 @@ class MemoryLogReader:
             conflicting=conflicting,
         )
 
+    def mark(self, reader: str, cursor: frozenset[str]) -> None:
+        """Nothing is ever deleted here."""
+
     def recent(self, rows: int = 64) -> pa.Table:
         from trimtab.logs import answered_rows, empty_predictions, newest_rows, reading_order
 

@@ -53,6 +53,10 @@ class LogHealth:
             self._trouble = (now, f"it could not be written for {now - self._failing_since:.0f} s: {why}")
         return first
 
+    def tell(self, words: str, now: float) -> None:
+        """Something else that people have to be told."""
+        self._trouble = (now, words)
+
     def wrote(self) -> None:
         """An attempt succeeded."""
         self.last_error = None

@@ -26,9 +26,11 @@ from trimtab.serving.listeners import BACKLOG, bound, waiting
 from trimtab.serving.live import LiveDeployment
 from trimtab.serving.log import LogWriter
 from trimtab.serving.log_settings import LogSettings
+from trimtab.serving.log_settings import LogSettings
 from trimtab.serving.metrics import Metrics
 from trimtab.serving.presence import Presence
 from trimtab.serving.recording import Recorder
+from trimtab.serving.retention import Retention
 from trimtab.serving.retention import Retention
 from trimtab.serving.scoring import Scorer
 from trimtab.serving.settings import LOG_FORMAT, ServerSettings
@@ -108,6 +110,9 @@ class Worker:
         self.clock = clock
         log = settings.log if index == 0 else LogSettings()  # one worker of a server deletes what is too old
         self.retention = self.status.retention = Retention(settings.logs, log)
+        self.clock = clock
+        log = settings.log if index == 0 else LogSettings()  # one worker of a server deletes what is too old
+        self.retention = self.status.retention = Retention(settings.logs, log)
         self.presence = Presence(settings.deployment)
         self._handshakes: set[asyncio.Future[None]] = set()
 
@@ -137,6 +142,7 @@ class Worker:
         """Follow the routes."""
         watches = [asyncio.ensure_future(self.live.watch()), asyncio.ensure_future(self.edge.watch())]
         watches.append(asyncio.ensure_future(self.status.keep_publishing()))
+        watches.append(asyncio.ensure_future(self.retention.watch(self.clock, self._tell_of_log)))
         watches.append(asyncio.ensure_future(self.retention.watch(self.clock, self._tell_of_log)))
         await stop.wait()
         for watch in watches:
@@ -219,6 +225,9 @@ class Worker:
         until = asyncio.get_running_loop().time() + FADE_S
         while self.http.connections and asyncio.get_running_loop().time() < until:
             await asyncio.sleep(0.05)
+
+    def _tell_of_log(self, words: str) -> None:
+        self.log.health.tell(words, time.monotonic())
 
     def _tell_of_log(self, words: str) -> None:
         self.log.health.tell(words, time.monotonic())

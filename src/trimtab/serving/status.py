@@ -14,6 +14,8 @@ from trimtab.serving.live import LiveDeployment
 from trimtab.serving.log import LogWriter
 from trimtab.serving.metrics import Metrics
 from trimtab.serving.metrics_text import render, totals_of
+from trimtab.serving.recording import unfit
+from trimtab.serving.retention import Retention
 from trimtab.serving.settings import ServerSettings
 from trimtab.serving.shadow import ShadowQueue
 from trimtab.serving.transport import HttpServer
@@ -40,6 +42,7 @@ class Status:
     ) -> None:
         self.version = version
         self.http: HttpServer | None = None
+        self.retention: Retention | None = None
         self.url = ""
         self._settings = settings
         self._worker = worker
@@ -83,9 +86,18 @@ class Status:
                 "write_errors": log.health.write_errors,
                 "error": log.health.last_error,
                 "alarm": log.alarm,
+                "notices": self.notices(),
             },
             "counters": self._counters(),
         }
+
+    def notices(self) -> list[str]:
+        """What of the log's settings does not fit the versions that serve."""
+        deployment = self._live.current
+        found = {} if deployment is None else deployment.slots
+        words = dict.fromkeys(word for slot in found.values() for word in unfit(self._settings.log, slot.signature))
+        failed = "" if self._log.recorder is None else self._log.recorder.failed
+        return [*words, *([f"rows are missing in the profiles: {failed}"] if failed else [])]
 
     def server_metadata(self) -> dict[str, Any]:
         """The body of ``/v2``."""
@@ -107,6 +119,9 @@ class Status:
             "trimtab_log_rows_written_total": log.written,
             "trimtab_log_rows_lost_total": health.dropped + health.lost,
             "trimtab_log_write_errors_total": health.write_errors,
+            "trimtab_log_rows_unsampled_total": 0 if log.recorder is None else log.recorder.unsampled,
+            "trimtab_log_files_deleted_total": 0 if self.retention is None else self.retention.deleted,
+            "trimtab_log_files_deleted_unread_total": 0 if self.retention is None else self.retention.deleted_unread,
             "trimtab_requests_shed_total": 0 if http is None else http.shed,
             "trimtab_requests_malformed_total": 0 if http is None else http.bad_requests,
             "process_cpu_seconds_total": time.process_time(),
@@ -116,6 +131,7 @@ class Status:
             "trimtab_routes_refused": int(self._live.refusal is not None),
             "trimtab_log_alarm": int(log.alarm is not None),
             "trimtab_log_rows_waiting": log.waiting,
+            "trimtab_log_sample_ratio": self._settings.log.sample if self._settings.log.rows else 0.0,
             "trimtab_connections": 0 if http is None else len(http.connections),
             "process_start_time_seconds": self._started_at,
             "process_resident_memory_bytes": _resident_bytes(),

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 STATE = "_collected.json"
 ID = "prediction_id"
+READER = "collector"
+"""Of the log, by name: files that it has read may be deleted."""
 ROWS_PER_COMMIT = 500_000
 LABEL_PATIENCE_S = DAY_S
 """How long, by arrival, a label waits for its prediction's file. Labels of predictions collected before (second labels)
@@ -83,11 +85,13 @@ def collect(reader: LogReader, folder: Path, names: Names) -> Collection:
     with _locked(folder):
         state = _read_state(folder)
         _remove_orphans(folder, state)
+        reader.mark(READER, state.cursor)
         new, more = 0, True
         waiting = 0
         while more:
             state, added, waiting, more = _advance(reader, folder, state, names)
             new += added
+            reader.mark(READER, state.cursor)
         return Collection(tuple(folder / part for part in state.parts), new, waiting)
 
 

@@ -30,9 +30,11 @@ class ParquetLogReader:
     Files appear by rename, so a name that is seen is complete; names that begin with ``.`` or ``_`` are not read.
     """
 
-    def __init__(self, logs: Path, *, profiles: bool = False) -> None:
-        """``profiles``: the servers' own sums are read too."""
+    def __init__(self, logs: Path, *, profiles: bool = False, marks: bool = False) -> None:
+        """``profiles``: the servers' own sums are read too. ``marks``: old files are deleted once they were read."""
         self._logs = logs
+        self._marks = marks
+        self._marked: dict[str, frozenset[str]] = {}
         self._kinds = (*_KINDS, _PROFILES) if profiles else _KINDS
 
     def read(self, cursor: frozenset[str], limit: int = 256) -> LogSlice:
@@ -63,6 +65,20 @@ class ParquetLogReader:
             conflicting=conflicting,
             profiles=concatenate(tables[_PROFILES]) if _PROFILES in self._kinds else None,
         )
+
+    def mark(self, reader: str, cursor: frozenset[str]) -> None:
+        """Leave a mark for the servers, which delete old files only when every reader has read them."""
+        if not self._marks or self._marked.get(reader) == cursor:
+            return
+        from trimtab.serving.retention import MARKS, write_mark
+
+        try:
+            write_mark(self._logs, reader, cursor.intersection(self._names()), self._kinds)
+        except OSError as error:
+            if not (self._logs / MARKS / f"{reader}.json").exists():
+                raise ExternalError(f"{self._logs}: the mark of what was read cannot be written: {error}") from error
+            return  # the disk is full, say: files are kept longer than they must be, and decisions are made all the same
+        self._marked[reader] = cursor
 
     def recent(self, rows: int = 64) -> pa.Table:
         """The newest answered rows, at most ``rows``, oldest first, out of the newest few files.
