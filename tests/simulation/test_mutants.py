@@ -31,7 +31,9 @@ RULES = {
     "trusts-aliases": "aliases are",
     "dies-of-races": "a defect ended the controller",
     "waits-for-the-registry": "registry is away",
-    "forgetful": "a defect ended the controller|cannot be",
+    "counts-too-early": "before its bake time since the servers took it",
+    "never-tries": "traffic goes back to version",
+    "forgetful": "a defect ended the controller|cannot be|liveness",
 }
 
 

@@ -13,6 +13,7 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from trimtab.core.decide.status import Approval, Ended, Incident, Rollout, Run, Status, Training, Watch
+from trimtab.core.domain.errors import InvariantError
 from trimtab.core.domain.gate import VersionRecord
 
 Routed = tuple[object, ...]
@@ -123,7 +124,13 @@ class OpenStatus:
         return self.champion, self.salt, "watch", None if watch is None else watch.predecessor
 
     def add_incident(self, incident: Incident) -> None:
-        """One more, open."""
+        """One more, open.
+
+        Raises:
+            InvariantError: there was one of that id: it could not be told which of them ends.
+        """
+        if incident.id in self._places:
+            raise InvariantError(f"incident {incident.id} was opened before")
         self._places[incident.id] = len(self.incidents)
         self._open[incident.id] = None
         self.incidents.append(incident)

@@ -63,8 +63,9 @@ def retrain_on_schedule(policy: Policy, status: Status, snapshot: Snapshot, now:
     every_s = policy.retrain.every_s
     if policy.mode is Mode.OBSERVE or every_s is None or status.champion is None:
         return None
-    newest = max([record.created_at for record in status.versions.values()] + [run.started_at for run in status.runs])
-    if now - newest < every_s or not _may_train(policy, status, now):
+    made = [record.created_at for record in status.versions.values()] + [run.started_at for run in status.runs]
+    newest = _newest(made, now)
+    if newest is None or now - newest < every_s or not _may_train(policy, status, now):
         return None
     text = f"the newest training run is {duration_text(now - newest)} old, at least {duration_text(every_s)}"
     return _train(policy, status, now, "schedule", Reason("RetrainOnSchedule", text, now - newest, every_s), None)
@@ -81,10 +82,15 @@ def _may_train(policy: Policy, status: Status, now: float) -> bool:
     if any(action.get("type") == "StartTraining" for a in status.approvals.values() for action in a.actions):
         return False
     starts = [run.started_at for run in status.runs]
-    newest = max([*starts, *(() if status.declined_at is None else (status.declined_at,))], default=None)
+    newest = _newest([*starts, *(() if status.declined_at is None else (status.declined_at,))], now)
     if newest is not None and now - newest < policy.retrain.cooldown_s:
         return False
     return sum(now - start < _BUDGET_S for start in starts) < policy.retrain.budget
+
+
+def _newest(moments: list[float], now: float) -> float | None:
+    """The newest moment up to now; later ones were noted by a clock that was ahead, and would hold everything up."""
+    return max((moment for moment in moments if moment <= now), default=None)
 
 
 def _tried_before(status: Status, incident: Incident) -> bool:

@@ -140,12 +140,23 @@ def judge_watch(policy: Policy, status: Status, snapshot: Snapshot, now: float) 
             back = _return(status, watch, snapshot, analysis.reasons, figures(analysis))
             if back is not None:
                 return back
-    if now >= watch.until and _in_force(status, snapshot):
+    if _watched(watch, snapshot, now) and _in_force(status, snapshot):
         text = f"version {watch.version} was no worse than {watch.predecessor} for {duration_text(now - watch.since)}"
         if watch.held:
             text = f"version {watch.version} did worse than {watch.predecessor}, and no earlier version could take over"
         return Move((EndWatch(watch.version),), (Reason("WatchEnded", text),), watch.decision)
     return None
+
+
+def _watched(watch: Watch, snapshot: Snapshot, now: float) -> bool:
+    """Whether the watch is over. One that began in the future was begun by a clock that was ahead: then it counts from
+    the first answer of the new champion.
+    """
+    if watch.since <= now:
+        return now >= watch.until
+    step = None if snapshot.watch is None else snapshot.watch.step
+    taken_s = None if step is None else step.taken_s
+    return taken_s is not None and now >= taken_s + (watch.until - watch.since)
 
 
 def _return(

@@ -151,7 +151,7 @@ def _waits(
     plan: RolloutPlan, facts: RolloutFacts, metrics: tuple[MetricResult, ...], step_started_s: float, now_s: float
 ) -> list[_Wait]:
     waits = []
-    taken_s, requests = _taken(facts, step_started_s)
+    taken_s, requests = _taken(facts, step_started_s, now_s)
     baked_s = 0.0 if taken_s is None else max(0.0, now_s - taken_s)
     if baked_s < plan.bake_s:
         text = f"bake time {duration_text(baked_s)} < {duration_text(plan.bake_s)}"
@@ -168,12 +168,17 @@ def _waits(
     return waits + _label_waits(plan, facts.looks, metrics[-1], now_s)
 
 
-def _taken(facts: RolloutFacts, step_started_s: float) -> tuple[float | None, int]:
-    """When the step began to count, and the challenger's requests in it."""
+def _taken(facts: RolloutFacts, step_started_s: float, now_s: float) -> tuple[float | None, int]:
+    """When the step began to count, and the challenger's requests in it.
+
+    A step that was decided in the future was decided by a clock that was ahead: then only the servers' records count.
+    """
     if facts.step is None:
         return step_started_s, sum(look.challenger.requests for look in facts.since(step_started_s))
     taken_s = facts.step.taken_s
-    return (None if taken_s is None else max(taken_s, step_started_s)), facts.step.requests
+    if taken_s is not None and step_started_s <= now_s:
+        taken_s = max(taken_s, step_started_s)
+    return taken_s, facts.step.requests
 
 
 def _label_waits(plan: RolloutPlan, looks: tuple[Look, ...], primary: MetricResult, now_s: float) -> list[_Wait]:

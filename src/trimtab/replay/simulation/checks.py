@@ -49,6 +49,8 @@ class Checker:
     ledger: Ledger
     cooldown_s: float
     """Of training: within it a training run that was declined is not asked for again."""
+    unfit: dict[int, str]
+    """Versions that cannot answer today's requests, whatever anybody says of them."""
     status: Status = field(default_factory=Status)
     alerts: dict[str, str] = field(default_factory=dict)
     """Id to title of every alert in the journal."""
@@ -137,7 +139,9 @@ class Checker:
         elif isinstance(action, act.AskApproval):
             for key in _questions(action):
                 declined_at = self._rejected.get(key)
-                if declined_at is not None and (key[0] != "StartTraining" or entry.at - declined_at < self.cooldown_s):
+                if declined_at is not None and (
+                    key[0] != "StartTraining" or 0.0 <= entry.at - declined_at < self.cooldown_s
+                ):
                     raise Violation(f"a rejected question is asked again: {key[0]} {key[1]}")
         elif isinstance(action, act.Answer) and not action.approved:
             asked = before.approvals[action.approval]
@@ -147,14 +151,19 @@ class Checker:
         elif isinstance(action, act.ResumeRollout):
             self._rejected.pop(("Promote", action.rollout), None)
         elif isinstance(action, act.RollBack):
-            tried = {proof["version"]: proof["fits"] for proof in entry.evidence.get("preflight", ())}
-            if not tried.get(action.version):
-                raise Violation(f"traffic goes back to version {action.version} whose preflight says {tried}")
+            self._return(entry, action)
         elif by_loop and isinstance(action, act.StartRollout):
             if action.version in before.barred:
                 raise Violation(f"version {action.version} is barred and rolled out again by the loop")
         elif by_loop and isinstance(action, act.Promote | act.EnterStep):
             self._advance(before, entry, action)
+
+    def _return(self, entry: Entry, action: act.RollBack) -> None:
+        tried = {proof["version"]: proof["fits"] for proof in entry.evidence.get("preflight", ())}
+        if not tried.get(action.version):
+            raise Violation(f"traffic goes back to version {action.version} whose preflight says {tried}")
+        if action.version in self.unfit:
+            raise Violation(f"traffic goes back to version {action.version}: {self.unfit[action.version]}")
 
     def _training(self, before: Status, action: act.StartTraining) -> None:
         if action.job in self._trainings:
@@ -185,7 +194,7 @@ class Checker:
             return
         if rollout.plan.on_longest == "promote" and "RolloutTooLong" in codes:
             return  # the policy says so, by name
-        if entry.at - rollout.step_started_at < rollout.plan.bake_s:
+        if 0.0 <= entry.at - rollout.step_started_at < rollout.plan.bake_s:  # below 0: by a clock that was ahead
             raise Violation(f"rollout {rollout.id} leaves a step before its bake time")
         self._evidence(rollout.plan, entry)
         self.moved[entry.seq] = rollout

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from trimtab.controller import commands
@@ -17,13 +16,11 @@ from trimtab.controller.converge import World
 from trimtab.controller.loop import Loop, Tick
 from trimtab.core.decide.status import Status, routes_of
 from trimtab.core.domain.errors import ExternalError
-from trimtab.core.domain.gate import GateResult, VersionRecord
 from trimtab.core.domain.journal import Draft, Entry
 from trimtab.core.domain.routes import Routes
-from trimtab.core.domain.times import DAY_S, HOUR_S, MINUTE_S, duration_text, iso
+from trimtab.core.domain.times import iso
 from trimtab.core.domain.verdict import Severity, Verdict
 from trimtab.core.rollout.analysis import analyse
-from trimtab.ports import RunLog
 from trimtab.replay.fakes import FakeClock, MemoryJobs, MemoryJournal, MemoryNotifier, MemoryRegistry
 from trimtab.replay.simulation.chance import Chance, Wheel, seeded
 from trimtab.replay.simulation.chaos import (
@@ -39,6 +36,7 @@ from trimtab.replay.simulation.chaos import (
     TroubledTarget,
 )
 from trimtab.replay.simulation.checks import Checker, Ledger, Violation
+from trimtab.replay.simulation.happenings import Happenings
 from trimtab.replay.simulation.people import People, SimulatedDesk
 from trimtab.replay.simulation.projects import policy_of
 from trimtab.replay.simulation.world import Fleet, Observer, Truth
@@ -53,14 +51,10 @@ _EARLY, _LATE = 6, 26
 """Half-calls of a port before a strike: half of the strikes come while it is decided, half anywhere in the act."""
 _OUTAGE_ENDS = 0.12
 _FAULT_ENDS = 0.1
-_FOLLOWS = 0.7
 _EMERGENCIES = 0.3
 _BEGUN = 0.85
 _GROWN = 0.4
 """Shares of the stories that begin with a first version, and with a history of champions."""
-_PORTS = ("registry", "registry", "registry", "target", "jobs", "notifier", "journal", "outbox", "log")
-_PASSES = (1.0, MINUTE_S, 10 * MINUTE_S, HOUR_S, HOUR_S, 3 * HOUR_S, 8 * HOUR_S, DAY_S)
-
 _WHEEL = Wheel(
     {
         "tick": 34,
@@ -72,10 +66,9 @@ _WHEEL = Wheel(
         "outage": 3,
         "controllers": 4,
         "alias": 0.5,
+        "clock": 1.5,
     }
 )
-
-_LEVELS = ("good", "good", "good", "same", "same", "same", "bad", "broken")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +109,15 @@ class Endpoint:
         )
         self._events: dict[str, Callable[[], None]] = {
             "tick": self._tick_event,
-            "traffic": self._traffic,
+            "traffic": self.happenings.pass_time,
             "command": self._command,
-            "jobs": self._jobs,
-            "data": self._data,
-            "servers": self._servers,
+            "jobs": self.happenings.end_job,
+            "data": self.happenings.stir_data,
+            "servers": self.happenings.stir_servers,
             "outage": self._outage,
             "controllers": self._controllers,
-            "alias": self._alias,
+            "alias": self.happenings.move_alias,
+            "clock": self.happenings.set_clock,
         }
 
     def begin(self) -> None:
@@ -136,7 +130,7 @@ class Endpoint:
             return
         desk, versions = self.people.desk, 1 + (self.chance.below(4) if self.chance.happens(_GROWN) else 0)
         for version in range(1, versions + 1):
-            record = self._register(f"manual-{version}", Verdict.SUCCESSFUL)
+            record = self.happenings.register(f"manual-{version}", Verdict.SUCCESSFUL)
             commands.record(desk, record, deploy=version == 1, actor="ann")
             if version > 1:
                 commands.deploy(desk, version, actor="ann")
@@ -150,10 +144,24 @@ class Endpoint:
         self.fleet = build.fleet(1 + self.chance.below(3), self._unloadable)
         self.jobs = MemoryJobs()
         self.notifier = MemoryNotifier()
+        self.happenings = Happenings(
+            self.chance,
+            self.clock,
+            self.truth,
+            self.chaos,
+            self.fleet,
+            self.jobs,
+            self.registry,
+            self._unloadable,
+            self.counts,
+            self._say,
+        )
         self._note_effects()
         severity = self.chance.one_of((Severity.MINOR, Severity.MINOR, Severity.MODERATE))
         cooldown_s = self.policy.retrain.cooldown_s
-        self.checker = Checker(self.journal, self.registry, self.jobs, self.notifier, self.ledger, cooldown_s)
+        self.checker = Checker(
+            self.journal, self.registry, self.jobs, self.notifier, self.ledger, cooldown_s, self.fleet.unfit
+        )
         self._journal = TroubledJournal(self.journal, self.chaos)
         self._target = TroubledTarget(self.fleet, self.chaos)
         self._jobs_port = TroubledJobs(self.jobs, self.chaos)
@@ -165,8 +173,9 @@ class Endpoint:
             Outbox(self.chaos),
             severity,
         )
-        desk = SimulatedDesk("simulated", self.policy, self._journal, self._target, self.clock, Silent(), self.world)
-        self.people = People(self.chance, desk, self._trained)
+        clock = self.happenings.machine()
+        desk = SimulatedDesk("simulated", self.policy, self._journal, self._target, clock, Silent(), self.world)
+        self.people = People(self.chance, desk, self.happenings.trained)
 
     def _note_effects(self) -> None:
         """The ledger sees the effects behind the ports, at the moment they happen."""
@@ -193,7 +202,7 @@ class Endpoint:
 
     def _controller(self) -> Loop:
         observer = Observer(self.truth, self._jobs_port, self._target, self.chaos)
-        return self._build.loop(self.policy, self._journal, self.clock, observer, self.world)
+        return self._build.loop(self.policy, self._journal, self.happenings.machine(), observer, self.world)
 
     def _say(self, text: str) -> None:
         if self._tell is not None:
@@ -301,6 +310,9 @@ class Endpoint:
         for entry in tick.entries:
             moved = self.checker.moved.get(entry.seq)
             if moved is not None:
+                taken_s = None if facts.step is None else facts.step.taken_s
+                if taken_s is None or tick.now - taken_s < moved.plan.bake_s:
+                    raise Violation(f"rollout {moved.id} leaves a step before its bake time since the servers took it")
                 verdict = analyse(moved.plan, facts, moved.step_started_at, tick.now).verdict
                 if verdict is not Verdict.SUCCESSFUL:
                     raise Violation(f"entry {entry.seq} moves rollout {moved.id} on, what was seen is {verdict}")
@@ -350,82 +362,9 @@ class Endpoint:
         if after is not None:
             self._routed(after)
 
-    def _traffic(self) -> None:
-        passed = self.chance.one_of(_PASSES)
-        self.clock.advance(passed)
-        routes = self.fleet.routes()
-        busy = routes is not None and self.chance.happens(0.85)
-        if routes is not None and busy:
-            for server in self.fleet.fleet:
-                if self.chance.happens(_FOLLOWS):
-                    self.fleet.follow(server)
-            self.truth.traffic(routes, self.clock.now())
-        self._say(f"{duration_text(passed)} pass {'with' if busy else 'without'} traffic")
-
-    def _trained(self) -> VersionRecord:
-        """A person trained a version by hand."""
-        return self._register(f"by-hand-{len(self.registry.runs)}", self._gates())
-
-    def _gates(self) -> Verdict:
-        drawn = self.chance.share()
-        return Verdict.SUCCESSFUL if drawn < 0.8 else Verdict.FAILED if drawn < 0.93 else Verdict.INCONCLUSIVE
-
-    def _register(self, job: str, verdict: Verdict) -> VersionRecord:
-        gate = GateResult("performance", verdict, "log loss 0.50 against 0.51")
-        run = RunLog(job, self.clock.now(), {}, {}, {"job": job}, (), Path(job), verdict, (gate,))
-        record = self.registry.register(run)
-        self.truth.levels[record.version] = self.chance.one_of(_LEVELS)
-        self.truth.created[record.version] = self.clock.now()
-        if self.chance.happens(0.1):
-            self._unloadable.add(record.version)
-        if self.chance.happens(0.1):
-            self.fleet.unfit[record.version] = "its recorded answers are others now"
-        return record
-
-    def _jobs(self) -> None:
-        """A training job ends: well, rejected, failed or lost; or it takes longer."""
-        running = self.jobs.running()
-        if not running or self.chance.happens(0.3):
-            return
-        job = running[0]
-        drawn = self.chance.share()
-        if drawn < 0.12:
-            self.jobs.lose(job)
-            self._say(f"job {job} is lost")
-            return
-        if drawn < 0.3:
-            self.jobs.finish(job, {"outcome": "failed", "record": None, "error": "no labelled rows"})
-            self._say(f"job {job} failed")
-            return
-        verdict = self._gates()
-        record = self._register(job, verdict)
-        outcome = "registered" if verdict is Verdict.SUCCESSFUL else "rejected"
-        self.jobs.finish(job, {"outcome": outcome, "record": asdict(record), "error": ""})
-        self._say(f"job {job}: version {record.version} {outcome}, {self.truth.levels[record.version]}")
-
-    def _data(self) -> None:
-        self._say(self.truth.stir(self.clock.now()))
-
-    def _servers(self) -> None:
-        server = self.chance.one_of(self.fleet.fleet)
-        if self.chance.happens(0.2):
-            server.up = not server.up
-            self._say(f"a server {'comes back' if server.up else 'goes down'}")
-        for each in self.fleet.fleet:
-            if self.chance.happens(0.8):
-                self.fleet.follow(each)
-
     def _outage(self) -> None:
-        if self.chaos.out:
-            self._say(f"{', '.join(sorted(self.chaos.out))} answer again")
-            self.chaos.out.clear()
-        else:
-            port = self.chance.one_of(_PORTS)
-            self.chaos.out.add(port)
-            self.counts["outages"] += 1
-            self._say(f"{port} is away")
-            if self.chance.happens(_EMERGENCIES):
-                self._say(self._emergency())
+        if self.happenings.toggle_outage() and self.chance.happens(_EMERGENCIES):
+            self._say(self._emergency())
 
     def _emergency(self) -> str:
         """Troubles come together: somebody rolls back while a port is away."""
@@ -449,13 +388,6 @@ class Endpoint:
             self.counts["crashes"] += 1
             self._say("a controller is killed between two ticks")
 
-    def _alias(self) -> None:
-        """Somebody moves an alias in the registry by hand."""
-        versions = [record.version for record in self.registry.versions()]
-        if versions:
-            self.registry.set_alias(self.chance.one_of(("champion", "challenger")), self.chance.one_of(versions))
-            self._say("somebody moved an alias by hand")
-
     # the end
 
     def settle(self) -> None:
@@ -465,6 +397,7 @@ class Endpoint:
             Violation: it is not.
         """
         self.chaos.out.clear()
+        self.happenings.set_clocks_right()
         self._say("the faults stop")
         self.controllers = [loop or self._controller() for loop in self.controllers]
         head = 0

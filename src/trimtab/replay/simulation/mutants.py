@@ -25,10 +25,12 @@ from trimtab.core.decide.snapshot import Snapshot
 from trimtab.core.decide.status import Approval, Rollout, Status
 from trimtab.core.domain.gate import VersionRecord
 from trimtab.core.domain.journal import Draft, Entry
+from trimtab.core.domain.proof import Proof
 from trimtab.core.domain.routes import Routes, Share
 from trimtab.core.domain.verdict import Verdict
 from trimtab.core.rollout import analysis
 from trimtab.core.rollout.analysis import Analysis
+from trimtab.core.rollout.facts import RolloutFacts
 from trimtab.core.rollout.table import Phase
 from trimtab.ports import Target
 from trimtab.replay.fakes import MemoryJournal
@@ -214,6 +216,16 @@ def _everything_first(policy: Policy, status: Status, world: World) -> None:
     _ROUTES(policy, status, world)
 
 
+def _from_the_decision(facts: RolloutFacts, step_started_s: float, _now_s: float) -> tuple[float | None, int]:
+    """Counts a step from its decision, whether or not any server took it."""
+    return step_started_s, 0 if facts.step is None else facts.step.requests
+
+
+def _hopes(version: int, _world: World) -> Proof:
+    """Says of every version that it was tried."""
+    return Proof(version, True, "loads, and gives its recorded answers")
+
+
 def _forgetful(status: Status, entries: list[Entry]) -> Status:
     """Takes the newest entry for the whole story."""
     return codec.catch_up(status, entries[-1:])
@@ -258,6 +270,12 @@ MUTANTS = (
         "fetches what may wait before what must not",
         changes=((converge, "_routes", _everything_first),),
     ),
+    Mutant(
+        "counts-too-early",
+        "counts a step from its decision, not from when servers took it",
+        changes=((analysis, "_taken", _from_the_decision),),
+    ),
+    Mutant("never-tries", "gives traffic back to versions untried", changes=((loop, "preflight", _hopes),)),
     Mutant("forgetful", "skips entries when it catches up", changes=((loop, "catch_up", _forgetful),)),
 )
 """Every broken build there is."""

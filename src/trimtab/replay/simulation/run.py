@@ -79,6 +79,10 @@ COUNTED = (
     "incidents",
     "questions",
     "alerts",
+    "supersedes",
+    "unfit",
+    "held",
+    "jumps",
 )
 
 _KINDS = {
@@ -90,6 +94,8 @@ _KINDS = {
     "OpenIncident": "incidents",
     "AskApproval": "questions",
     "Alert": "alerts",
+    "Supersede": "supersedes",
+    "HoldWatch": "held",
 }
 
 
@@ -171,6 +177,7 @@ def _add_up(counts: Counter[str], endpoint: Endpoint) -> None:
     counts.update(endpoint.counts)
     entries = endpoint.journal.read()
     counts["decisions"] += len(entries)
+    counts["unfit"] += sum(r["code"] == "PreflightFailed" for entry in entries for r in entry.reasons)
     counts.update(name for entry in entries for a in entry.actions if (name := _KINDS.get(a["type"])) is not None)
 
 
