@@ -83,6 +83,19 @@ def test_a_label_that_is_read_before_its_prediction_waits_for_it(logs: Path, tmp
     assert _collect(logs, tmp_path).new == 20
 
 
+def test_predictions_that_never_get_a_label_leave(logs: Path, tmp_path: Path) -> None:
+    """Only some cases are ever labelled; two years on, what waits for the others must not have grown without bound."""
+    later = frame(20, days=0.5)
+    write_log(logs, frame(10, start=START - 800 * DAY_S, days=0.5), "a")
+    assert _collect(logs, tmp_path).waiting == 10
+    ids = write_log(logs, later, "b")
+    write_labels(logs, ids[:5], texts(later)[:5], soon(later)[:5], "l0")
+    found = _collect(logs, tmp_path)
+    assert (found.new, found.waiting) == (5, 15)
+    (kept,) = (tmp_path / "production").glob("_waiting-predictions-*")
+    assert pq.ParquetFile(kept).read().num_rows == 15
+
+
 def test_the_first_label_counts(logs: Path, tmp_path: Path) -> None:
     """A client corrects itself, in the same file and in a later one; the log keeps both, training the first."""
     table = frame(2, days=0.5)

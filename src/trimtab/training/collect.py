@@ -38,6 +38,9 @@ ROWS_PER_COMMIT = 500_000
 LABEL_PATIENCE_S = DAY_S
 """How long, by arrival, a label waits for its prediction's file. Labels of predictions collected before (second labels)
 and of ids that were never given out leave by it."""
+PREDICTION_PATIENCE_S = 400 * DAY_S
+"""How long, by event time, a prediction waits for its label (counted from the middle of those that wait): most never
+get one where only some are labelled, and what waits is read and written by every collection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +142,7 @@ def first_by_id(table: pa.Table) -> pa.Table:
 def _join(asked: pa.Table | None, said: pa.Table, names: Names) -> tuple[pa.Table | None, pa.Table | None, pa.Table]:
     """Labelled rows; predictions without a label; labels without a prediction that may still come."""
     if asked is None or not said.num_rows:
-        return None, asked, said
+        return None, None if asked is None else _patient(asked), said
     place = pc.index_in(asked[ID], value_set=said[ID].combine_chunks())
     known = pc.is_valid(place)
     rows, matched = asked.filter(known), said.take(place.drop_null())
@@ -152,7 +155,16 @@ def _join(asked: pa.Table | None, said: pa.Table, names: Names) -> tuple[pa.Tabl
     newest = pc.max(said["time"]).cast(pa.int64()).as_py()
     fresh = pc.greater_equal(said["time"].cast(pa.int64()), newest - int(LABEL_PATIENCE_S * 1e6))
     alone = pc.invert(pc.is_in(said[ID], value_set=rows[ID].combine_chunks()))
-    return pa.table(columns), asked.filter(pc.invert(known)), said.filter(pc.and_(fresh, alone))
+    return pa.table(columns), _patient(asked.filter(pc.invert(known))), said.filter(pc.and_(fresh, alone))
+
+
+def _patient(asked: pa.Table) -> pa.Table:
+    """The predictions whose label may still come."""
+    if not asked.num_rows:
+        return asked
+    at = asked["event_time"].cast(pa.int64())
+    middle = pc.quantile(at, 0.5)[0].as_py()  # one caller's nonsense of a time must not let the others' rows go
+    return asked.filter(pc.greater_equal(at, int(middle - PREDICTION_PATIENCE_S * 1e6)))
 
 
 def _write_parts(folder: Path, rows: pa.Table, known: tuple[str, ...], names: Names) -> tuple[tuple[str, ...], int]:
