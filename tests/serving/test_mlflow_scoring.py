@@ -5,13 +5,17 @@ from __future__ import annotations
 import gzip
 import io
 import json
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sklearn.linear_model import LinearRegression
 
-from tests.serving.servers import Server, eventually
+from tests.serving.servers import Server, eventually, start
+from trimtab.training.compile import build_package
 
 ROWS = [{"carrier": "UA", "distance": 500.0}, {"carrier": "DL", "distance": 700}]
 FORMS: list[dict[str, Any]] = [
@@ -122,3 +126,21 @@ def test_metrics_are_prometheus_text(flights: Server) -> None:
     buckets = [s for s in families["trimtab_prediction_duration_seconds"].samples if s.name.endswith("_bucket")]
     assert [s.value for s in buckets] == sorted(s.value for s in buckets)
     assert buckets[-1].labels["le"] == "+Inf"
+
+
+def test_an_answer_beyond_all_numbers_is_no_answer(tmp_path: Path) -> None:
+    """A linear model is sent a number so large that its answer overflows: told as such, not answered with null."""
+    features = pd.DataFrame({"x": [1.0, 2.0, 3.0, 4.0] * 5})
+    estimator = LinearRegression().fit(features, features["x"] * 3)
+    build_package(
+        tmp_path / "linear", estimator=estimator, task="regression", model="linear", target="y", time=None, entity=None,
+        features=features, classes=None, positive=None, baseline=b"-", requirements="", hostile=True,
+    )  # fmt: skip
+    with start(tmp_path, {1: tmp_path / "linear"}) as server:
+        tensor = {"name": "x", "shape": [1], "datatype": "FP64", "data": [1.7e308]}
+        many = {"name": "x", "shape": [2], "datatype": "FP64", "data": [1.0, -1.7e308]}
+        for body in ({"inputs": [tensor]}, {"inputs": [many]}):
+            status, answer = server.post("/v2/models/linear/infer", body)
+            assert status == 400
+            assert "input 'x' holds a number too large for the model" in answer["error"]
+        assert server.post("/invocations", {"instances": [[2.0]]})[1]["predictions"] == [pytest.approx(6.0)]

@@ -84,8 +84,7 @@ def _entity(value: Any) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float) and -(2**63) <= value < 2**64 and value == int(value):
-        if isinstance(value, int) or abs(value) < 2**53:
-            return str(int(value))
+        return str(int(value))
     raise RequestError(400, f"entity: expected text or a whole number, found {describe(value)}")
 
 

@@ -21,7 +21,8 @@ from trimtab.serving.records import BlockRecord
 from trimtab.serving.runtimes.base import Answers, Model
 from trimtab.serving.shadow import ShadowJob, ShadowQueue
 
-NAN = "the model's answer is not a number"
+NAN = "the model's answer is not a number or not finite"
+INFINITE = (float("inf"), float("-inf"))
 
 Columns = dict[str, npt.NDArray[np.generic]]
 
@@ -272,7 +273,9 @@ def _answers(model: Model, jobs: Sequence[RowJob], inputs: Any) -> Answers:
 def _is_nan(answers: Answers) -> bool:
     """Whether a row's answer is not a number: no answer, whatever its caller makes of it."""
     predictions, scores = answers
-    return any([value != value for value in predictions] if scores is None else [row[0] != row[0] for row in scores])
+    if scores is not None:
+        return any([row[0] != row[0] for row in scores])  # noqa: C419  a list is quicker than a generator
+    return any([value != value or value in INFINITE for value in predictions])  # noqa: C419  as above
 
 
 def _rows_block(
@@ -310,7 +313,7 @@ def _shadow_job(job: RowJob) -> ShadowJob:
 
 
 def _any_nan(values: npt.NDArray[Any]) -> bool:
-    return values.dtype.kind == "f" and bool(np.isnan(values).any())
+    return values.dtype.kind == "f" and not bool(np.isfinite(values).all())
 
 
 def _ms(started: float) -> float:
