@@ -31,6 +31,7 @@ def status(
         trimtab status
     """
     from trimtab.controller import queries
+    from trimtab.project.recording import limits_of
 
     desk = workspace(common)
     report = queries.status(desk, recent)
@@ -39,7 +40,9 @@ def status(
         show_json(report)
         return 0
     lives = report.controller is None or _lives(int(report.controller["pid"]))
-    show(grid(rows(report, now, controller_lives=lives)))
+    lines = [*rows(report, now, controller_lives=lives)]
+    lines += [("records" if i == 0 else "", _text(words, "dim")) for i, words in enumerate(limits_of(desk.project))]
+    show(grid(iter(lines)))
     return 0
 
 
