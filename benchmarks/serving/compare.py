@@ -28,7 +28,7 @@ from contenders import CONTENDERS, JSON, OURS, Contender
 from environments import default_cache, python_of
 from load import Figures, generator, load, settle, write_bodies
 from prepare import prepare
-from processes import Server, cpu_s, free_port, memory_mb, post
+from processes import NotReadyError, Server, cpu_s, end_tidily, free_port, memory_mb, post
 
 QUICK = ("ceiling", "trimtab", "trimtab-unlogged", "fastapi")
 MODELS = {"hgb": "HistGradientBoosting (100 iterations)", "forest": "random forest (100 trees, depth 10)"}
@@ -73,7 +73,13 @@ def measure(plan: Plan, kind: str) -> dict[str, Any]:
         for name in plan.names:
             contender = CONTENDERS[name]
             bodies = write_bodies(work / f"{name}.bodies", contender.bodies(rows))
-            running.append(begin(plan, work, contender, bodies))
+            try:
+                running.append(begin(plan, work, contender, bodies))
+            except NotReadyError as error:
+                if name in OURS:
+                    raise
+                print(f"{name} is left out: {error}")
+                continue
             check(running[-1], scores)
             running[-1].server.sleep()
         for number in range(plan.rounds):
@@ -92,7 +98,7 @@ def begin(plan: Plan, work: Path, contender: Contender, bodies: Path) -> Running
     first = bodies.read_bytes().split(b"\n", 1)[0]
     try:
         seconds, _ = server.ready(port, contender.path, first, JSON)
-    except SystemExit:
+    except NotReadyError:
         server.stop()
         raise
     return Running(contender, bodies, server, port, seconds)
@@ -184,10 +190,14 @@ def table(results: dict[str, Any]) -> str:
 
 def _ratio_lines(found: Sequence[dict[str, Any]]) -> list[str]:
     lines = ["trimtab with its log on, times the other's requests per second (in brackets: by processor time):", ""]
-    names = [key for key in found[0] if key not in ("model", "connections") and not key.endswith("processor")]
+    keys = dict.fromkeys(key for one in found for key in one)
+    names = [key for key in keys if key not in ("model", "connections") and not key.endswith("processor")]
     lines += ["| model, connections | " + " | ".join(names) + " |", "|---" + "|---:" * len(names) + "|"]
     for one in found:
-        cells = [f"{_figure(one[name])} ({_figure(one[f'{name}, processor'])})" for name in names]
+        cells = [
+            f"{_figure(one[name])} ({_figure(one[f'{name}, processor'])})" if name in one else "did not start"
+            for name in names
+        ]
         lines.append(f"| {one['model']}, {one['connections']} | " + " | ".join(cells) + " |")
     return lines
 
@@ -236,6 +246,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     given = arguments()
+    end_tidily()
     wanted = given.only or (QUICK if given.quick else tuple(CONTENDERS))
     names = [name for name in CONTENDERS if name == "trimtab" or (name in wanted and name not in given.without)]
     for name in names:

@@ -151,7 +151,7 @@ CONTENDERS: dict[str, Contender] = {
         ),
         Contender(
             "ray", "/predict", _named, _score, _script("ray", "ray_app.py"),
-            lambda _work, _port: {"RAY_USAGE_STATS_ENABLED": "0"},
+            lambda _work, _port: {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "100"},
         ),
     )
 }  # fmt: skip

@@ -29,7 +29,7 @@ from client import Client, Tally
 from contenders import CONTENDERS, JSON
 from load import load, settle, write_bodies
 from prepare import prepare
-from processes import Server, cpu_s, free_port
+from processes import Server, cpu_s, end_tidily, free_port
 
 TIMES = (0.5, 1.0, 2.0, 5.0)
 CROWDS = (32, 256, 1024, 4000)
@@ -161,6 +161,7 @@ def main(words: Sequence[str]) -> None:
     parser.add_argument("--cores", type=int, nargs=2, default=[0, 1], metavar=("SERVER", "LOAD"))
     parser.add_argument("--json", type=Path)
     given = parser.parse_args(words)
+    end_tidily()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
     results: dict[str, Any] = {}

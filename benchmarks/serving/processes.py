@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Sequence
@@ -20,6 +21,15 @@ from pathlib import Path
 TICKS = os.sysconf("SC_CLK_TCK")
 MARK = "TRIMTAB_BENCHMARK"
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+class NotReadyError(Exception):
+    """A server that did not start, with the end of its output."""
+
+
+def end_tidily() -> None:
+    """Let SIGTERM end this process as an error would: servers that it started are stopped."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 class Server:
@@ -40,11 +50,15 @@ class Server:
             )  # fmt: skip
 
     def ready(self, port: int, path: str, body: bytes, media: str, wait_s: float = 120.0) -> tuple[float, bytes]:
-        """Seconds from the start to the first 200, and that answer."""
+        """Seconds from the start to the first 200, and that answer.
+
+        Raises:
+            NotReadyError: it ended, or gave none in time.
+        """
         until = time.monotonic() + wait_s
         while time.monotonic() < until:
             if self.process.poll() is not None:
-                raise SystemExit(f"the server ended with {self.process.returncode}:\n{self.said()}")
+                raise NotReadyError(f"the server ended with {self.process.returncode}:\n{self.said()}")
             try:
                 status, answer = post(port, path, body, media)
             except (OSError, http.client.HTTPException):
@@ -53,7 +67,7 @@ class Server:
             if status == 200:
                 return time.perf_counter() - self.started, answer
             time.sleep(0.02)
-        raise SystemExit(f"the server gave no answer within {wait_s:g} s:\n{self.said()}")
+        raise NotReadyError(f"the server gave no answer within {wait_s:g} s:\n{self.said()}")
 
     def said(self) -> str:
         """The end of its output."""

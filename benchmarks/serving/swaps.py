@@ -162,7 +162,7 @@ def main() -> None:
     from contenders import CONTENDERS
     from load import write_bodies
     from prepare import prepare, route
-    from processes import Server, free_port
+    from processes import Server, end_tidily, free_port
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--swaps", type=int, default=200)
@@ -170,6 +170,7 @@ def main() -> None:
     parser.add_argument("--cores", type=int, nargs=2, default=[0, 1], metavar=("SERVER", "LOAD"))
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
+    end_tidily()
     with tempfile.TemporaryDirectory(prefix="trimtab-swaps-") as folder:
         work = prepare(Path(folder), "hgb", versions=4)
         packages = [(work / "packages" / name) for name in "0123"]

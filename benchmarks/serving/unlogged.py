@@ -5,14 +5,17 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
+from unittest import mock
 
+from trimtab.serving import scoring
 from trimtab.serving.log import LogWriter
 from trimtab.serving.run import run_worker
-from trimtab.serving.scoring import Scorer
 from trimtab.serving.settings import ServerSettings
 
 if __name__ == "__main__":
-    Scorer._record = lambda *_: None  # type: ignore[method-assign]
-    LogWriter.add = lambda *_: None  # type: ignore[method-assign]
-    with tempfile.TemporaryDirectory() as logs:
+    with (
+        tempfile.TemporaryDirectory() as logs,
+        mock.patch.object(scoring, "_rows_block", lambda *_: None),  # noqa: PT008  a Mock remembers its calls
+        mock.patch.object(LogWriter, "add", lambda *_: None),  # noqa: PT008
+    ):
         run_worker(ServerSettings(Path(sys.argv[1]), Path(logs), port=int(sys.argv[2])), 0)
