@@ -111,6 +111,6 @@ def test_a_metric_that_needs_scores_says_so() -> None:
 
 def test_names_are_those_of_the_project_file() -> None:
     """Metric names are stored in project files and records."""
-    from trimtab.project.settings import CLASSIFICATION_METRICS, REGRESSION_METRICS
+    from trimtab.project.gate_settings import CLASSIFICATION_METRICS, REGRESSION_METRICS
 
     assert set(LABELS) == set(CLASSIFICATION_METRICS) | set(REGRESSION_METRICS)

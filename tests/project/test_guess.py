@@ -195,3 +195,55 @@ def test_a_written_value_reads_back_as_itself(value: object) -> None:
     read = YAML(typ="safe", pure=True).load(f"key: {scalar(value)}")["key"]
     assert read == value
     assert isinstance(read, type(value))
+
+
+def test_where_most_columns_tell_the_target_none_is_left_out(tmp_path: Path) -> None:
+    """Sensors of a machine that is plainly on or off: an easy target, not four leaks."""
+    chance = np.random.default_rng(8)
+    on = chance.uniform(size=1000) < 0.5
+    sensors = {name: on * 10.0 + chance.normal(size=1000) for name in ("volts", "heat", "noise", "turns")}
+    table = pa.table(
+        {"t": times(START_S + 60.0 * np.arange(1000)), "on": on, **sensors, "room": chance.normal(size=1000)}
+    )
+    found = guessed(table, tmp_path, target="on")
+    assert {noted.column for noted in found.features} == {"volts", "heat", "noise", "turns", "room"}
+    assert any("most columns tell on by themselves" in note for note in found.notes)
+
+
+def test_a_country_that_stands_there_until_check_in_is_left_out(tmp_path: Path) -> None:
+    """Bookings keep the hotel's own country until the guest arrives; cancelled ones never get another."""
+    chance = np.random.default_rng(9)
+    names = np.array([f"C{i:02d}" for i in range(60)])
+    cancelled = chance.uniform(size=6000) < 0.35
+    real = chance.choice(names, 6000, p=np.r_[0.2, np.full(59, 0.8 / 59)])
+    asked = np.where(cancelled & (chance.uniform(size=6000) < 0.6), "C00", real)
+    table = pa.table(
+        {
+            "t": times(START_S + 600.0 * np.arange(6000)),
+            "cancelled": cancelled,
+            "country": asked,
+            "agent": chance.choice(names, 6000),
+            "nights": chance.integers(1, 9, 6000),
+        }
+    )
+    found = guessed(table, tmp_path, target="cancelled")
+    assert {noted.column: noted.why for noted in found.ignore}.keys() == {"country"}
+    assert "'C00'" in found.ignore[0].why
+
+
+def test_a_memory_of_the_row_before_is_used_with_a_note(tmp_path: Path) -> None:
+    """Yesterday's price, beside the price of today."""
+    chance = np.random.default_rng(10)
+    price = np.cumsum(chance.normal(size=2001)) + 50
+    table = pa.table(
+        {
+            "t": times(START_S + 86400.0 * np.arange(2000) / 8),
+            "price": price[1:],
+            "price_before": price[:-1],
+            "wind": chance.normal(size=2000),
+            "rain": chance.normal(size=2000),
+        }
+    )
+    found = guessed(table, tmp_path, target="price")
+    assert "price_before" in {noted.column for noted in found.features}
+    assert any("as a memory of earlier rows" in note for note in found.notes)

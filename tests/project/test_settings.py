@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from trimtab.project.settings import Data, Gates, PerformanceGate, Project, Retraining, Rollout
+from trimtab.project.gate_settings import Gates, PerformanceGate
+from trimtab.project.settings import Data, Project, Retraining, Rollout
 
 DATA = Data(files=("a.parquet",), time="t", target="y", label_time="known", entity="id", ignore=("note",))
 

@@ -76,6 +76,10 @@ def test_a_first_version_is_registered_with_all_that_made_it(
         "performance": "successful",
         "latency": "successful",
         "parity": "successful",
+        "leakage": "successful",
+        "memory": "successful",
+        "calibration": "successful",
+        "missing": "successful",
     }
     assert result["rows"]["training"] + result["rows"]["evaluation"] == 3000
     record = registry.get(result["version"])

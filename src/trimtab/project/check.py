@@ -70,6 +70,10 @@ def _named(project: Project) -> Iterator[tuple[Place, str]]:
     for role in ("slices", "ignore"):
         for i, column in enumerate(getattr(data, role)):
             yield ("data", role, i), column
+    for i, column in enumerate(project.gates.fairness.columns):
+        yield ("gates", "fairness", "columns", i), column
+    for i, column in enumerate(project.gates.leakage.known):
+        yield ("gates", "leakage", "known", i), column
 
 
 def _names(project: Project, schema: pa.Schema, source: str) -> Iterator[Found]:

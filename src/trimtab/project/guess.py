@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from trimtab.core.domain.errors import NotFoundError, UserError
 from trimtab.core.domain.times import DAY_S, duration_text
+from trimtab.core.gates.leakage import ColumnFacts, Finding, column_finding, findings
 from trimtab.project import leaks
 from trimtab.project.check import is_feature_type, is_reserved, type_words
 from trimtab.project.explain import did_you_mean
@@ -21,10 +22,8 @@ if TYPE_CHECKING:
 
     from trimtab.project.inspect import Column, Look
 
-LEAK_AUROC = 0.97
-LEAK_R2 = 0.98
 TELLING = 0.9
-"""Of either: worth a note."""
+"""AUROC or R2 of a column alone: worth a note."""
 LABEL_TIME = re.compile(r"label|outcome|known|resolved|settled", re.IGNORECASE)
 EVENT_TIME = re.compile(r"event|^time|timestamp|^date|^ts$|^ds$|_at$", re.IGNORECASE)
 ENTITY = re.compile(r"(^|_)(id|num|key|user|customer|account|device|machine)$|[a-z]Id$|num$", re.IGNORECASE)
@@ -82,10 +81,10 @@ def guess(look: Look, target: str, time: str | None) -> Guess:
     taken = {when.column, target, *([label.column] if label else []), *(noted.column for noted in later)}
     unfit = [*_unfit(look, taken)]
     taken |= {noted.column for noted in unfit}
-    skills = _skills(look, target, task, taken)
-    limit = LEAK_AUROC if task == "classification" else LEAK_R2
-    telling = [Noted(name, _tells(skill, target, task)) for name, skill in skills.items() if skill > limit]
-    suspects = [f"{name} {_tells(skill, target, task)}" for name, skill in skills.items() if TELLING < skill <= limit]
+    facts = _facts(look, target, when.column, task, taken)
+    found, easy = findings(facts, target=target, classification=task == "classification")
+    telling = [] if easy else [Noted(finding.column, finding.why) for finding in found]
+    suspects = _suspects(facts, telling, target, task) if not easy else [_easy(found, target)]
     taken |= {noted.column for noted in telling}
     entities = _entities(look, taken)
     features = [Noted(name, _described(look.columns[name])) for name in look.columns if name not in taken]
@@ -294,23 +293,47 @@ def _counts_up(column: Column) -> bool:
     return column.ascending or ENTITY.search(column.name) is not None
 
 
-def _skills(look: Look, target: str, task: str, taken: set[str]) -> dict[str, float]:
-    """How well each column alone tells the target: AUROC, or R2 for regression; empty with too few rows to say."""
+def _facts(look: Look, target: str, time: str, task: str, taken: set[str]) -> list[ColumnFacts]:
+    """How well each column alone tells the target; empty with too few rows to say."""
     known = look.sample.filter(look.sample[target].is_valid())
     names = [name for name in look.columns if name not in taken]
     if known.num_rows < leaks.ROWS_MIN:
-        return {}
-    if task == "classification":
-        classes = leaks.encode(known[target].cast("string"))
-        return {name: leaks.class_skill(known[name], classes) for name in names}
-    values = np.asarray(known[target].cast("float64", safe=False))
-    return {name: leaks.value_skill(known[name], values) for name in names}
+        return []
+    classification = task == "classification"
+    found = [leaks.column_facts(name, known[name], known[target], classification=classification) for name in names]
+    if known.num_rows < look.rows:  # rows between are left out: nothing can be said about the row before
+        return found
+    rows = known.sort_by(time)
+    return [_with_memory(facts, rows, target, classification) for facts in found]
 
 
-def _tells(skill: float, target: str, task: str) -> str:
-    if task == "classification":
-        return f"alone tells {target} (AUROC {skill:.3f}): known only afterwards?"
-    return f"alone explains {100 * skill:.1f} % of {target}: known only afterwards?"
+def _with_memory(facts: ColumnFacts, rows: pa.Table, target: str, classification: bool) -> ColumnFacts:
+    """For a column that would be called a leak: whether it is a memory of earlier rows."""
+    if column_finding(facts, target=target, classification=classification) is None:
+        return facts
+    return replace(facts, lag_skill=leaks.remembered(rows[facts.name], rows[target], classification=classification))
+
+
+def _suspects(facts: Sequence[ColumnFacts], telling: Sequence[Noted], target: str, task: str) -> list[str]:
+    """Notes on columns that are used and tell much."""
+    left_out = {noted.column for noted in telling}
+    strong = [each for each in facts if each.skill > TELLING and each.name not in left_out]
+    return [f"{each.name} {_tells(each, target, task)}" for each in strong]
+
+
+def _tells(facts: ColumnFacts, target: str, task: str) -> str:
+    how = f"(AUROC {facts.skill:.3f})" if task == "classification" else f"(R2 {facts.skill:.3f})"
+    if facts.lag_skill is not None and facts.lag_skill > facts.skill:
+        return f"tells {target} {how} as a memory of earlier rows, so it is used"
+    return f"alone tells {target} {how}: known only afterwards?"
+
+
+def _easy(found: Sequence[Finding], target: str) -> str:
+    names = ", ".join(finding.column for finding in found)
+    return (
+        f"most columns tell {target} by themselves ({names}), so none is left out: is it this easy, or are they known "
+        "only afterwards? The leakage gate will ask: put what is known only afterwards into data.ignore"
+    )
 
 
 def _entities(look: Look, taken: set[str]) -> list[Noted]:
@@ -368,7 +391,7 @@ def _notes(look: Look, target: str, telling: Sequence[Noted]) -> list[str]:
     notes = []
     column = look.columns[target]
     if telling:
-        notes.append(f"not used, since it alone tells the target: {', '.join(noted.column for noted in telling)}")
+        notes.append(f"not used, since it may be known only afterwards: {', '.join(noted.column for noted in telling)}")
     if column.distinct == 2:
         counts = look.sample[target].drop_null().value_counts().to_pylist()
         rarest = min(item["counts"] for item in counts) / max(1, sum(item["counts"] for item in counts))

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from trimtab.core.gates.leakage import FILLER_VALUES, ColumnFacts
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
 BINS = 64
 ROWS_MIN = 200
 CLASS_ROWS_MIN = 20
+CLASSES_MAX = 30
 SMOOTHING = 1.0
 """So many rows of the overall mean pull each bin's mean: a bin of one row says little."""
 
@@ -83,22 +86,110 @@ def auroc(scores: Floats, positive: NDArray[np.bool_]) -> float:
     return float((ranks[positive].sum() - hits * (hits + 1) / 2) / (hits * misses))
 
 
-def class_skill(column: pa.ChunkedArray, classes: NDArray[np.int64]) -> float:
-    """Largest AUROC with which the column alone tells one class (of at least ``CLASS_ROWS_MIN``) from the others."""
+LAGS = (1, 2, 3, 7, 24, 48)
+"""Rows back that a column may be a memory of: the last one, a day of hours, a week of days."""
+
+
+def column_facts(name: str, column: pa.ChunkedArray, target: pa.ChunkedArray, *, classification: bool) -> ColumnFacts:
+    """What the column alone tells of the target; rows with a target only.
+
+    Args:
+        name: of the column.
+        column: (n,) values.
+        target: (n,) classes of any type, or numbers.
+        classification: or regression.
+    """
     codes = encode(column)
-    best = 0.5
-    for code, count in zip(*np.unique(classes, return_counts=True), strict=True):
-        if count < CLASS_ROWS_MIN:
-            continue
-        positive = classes == code
-        best = max(best, auroc(told(codes, positive.astype(float)), positive[1::2]))
+    if classification:
+        skill, share, values = _class_skill(codes, encode(target.cast("string")))
+    else:
+        values = np.asarray(target.cast("float64", safe=False))
+        share = told_share(codes, values)
+        skill = max(share, _straight(column, values))
+    facts = ColumnFacts(name, skill, share)
+    if not _categorical(column) or (count := len(column.unique())) < FILLER_VALUES:
+        return facts
+    common, of_whole = _filler(codes, values)
+    rows = np.flatnonzero(codes == common)
+    text = column[int(rows[0])].as_py()
+    filler = "missing" if text is None else f"'{text}'"
+    return ColumnFacts(name, skill, share, count, filler, of_whole)
+
+
+def remembered(column: pa.ChunkedArray, target: pa.ChunkedArray, *, classification: bool) -> float:
+    """How well the column tells the target of earlier rows (``LAGS`` back), the best of them; the skill of
+    ``column_facts``.
+
+    Args:
+        column: (n,) consecutive rows in the order of time.
+        target: likewise.
+    """
+    best = 0.0
+    for lag in LAGS:
+        if len(column) > 2 * ROWS_MIN + lag:
+            facts = column_facts("", column[lag:], target[:-lag], classification=classification)
+            best = max(best, facts.skill)
     return best
 
 
-def value_skill(column: pa.ChunkedArray, target: Floats) -> float:
-    """Share of the target's variance that the column alone explains (R2 on rows not learnt from), at least 0."""
-    rest = target[1::2]
+def _categorical(column: pa.ChunkedArray) -> bool:
+    import pyarrow as pa
+
+    kind = column.type
+    return bool(pa.types.is_dictionary(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _filler(codes: NDArray[np.int64], values: Floats) -> tuple[int, float]:
+    """The most common code, and the share of the between-group variance that it makes by itself."""
+    counts, sums = np.bincount(codes), np.bincount(codes, weights=values)
+    common, mean, rows = int(counts.argmax()), float(values.mean()), len(values)
+    there = counts > 0
+    whole = float((counts[there] * (sums[there] / counts[there] - mean) ** 2).sum())
+    inside, outside = int(counts[common]), rows - int(counts[common])
+    if not whole or not outside:
+        return common, 0.0
+    gap = sums[common] / inside - (sums.sum() - sums[common]) / outside
+    return common, float(inside * outside / rows * gap**2 / whole)
+
+
+def _class_skill(codes: NDArray[np.int64], classes: NDArray[np.int64]) -> tuple[float, float, Floats]:
+    """The largest AUROC and share of variance over the classes (of at least ``CLASS_ROWS_MIN``) against the others, and
+    the indicator of the class of that share.
+    """
+    skill, share, values = 0.5, 0.0, np.zeros(len(classes))
+    found, counts = np.unique(classes, return_counts=True)
+    if len(found) == 2:  # the one is the other's complement
+        found, counts = found[1:], counts.min(keepdims=True)
+    for code in found[counts >= CLASS_ROWS_MIN][:CLASSES_MAX]:
+        positive = classes == code
+        indicator = positive.astype(np.float64)
+        scores, rest = told(codes, indicator), indicator[1::2]
+        skill = max(skill, auroc(scores, positive[1::2]))
+        explained = _share(scores, rest)
+        if explained >= share:
+            share, values = explained, indicator
+    return skill, share, values
+
+
+def told_share(codes: NDArray[np.int64], values: Floats) -> float:
+    """Share of the variance that the column alone explains (R2 on rows not learnt from), at least 0."""
+    return _share(told(codes, values), values[1::2])
+
+
+def _share(scores: Floats, rest: Floats) -> float:
     spread = float(((rest - rest.mean()) ** 2).sum())
-    if not spread:
+    return max(0.0, 1.0 - float(((rest - scores) ** 2).sum()) / spread) if spread else 0.0
+
+
+def _straight(column: pa.ChunkedArray, values: Floats) -> float:
+    """R2 of a straight line through a number: an exact copy in other units is 1, which bins cannot show."""
+    import pyarrow as pa
+
+    kind = column.type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         return 0.0
-    return max(0.0, 1 - float(((rest - told(encode(column), target)) ** 2).sum()) / spread)
+    x = np.asarray(column.cast(pa.float64(), safe=False).to_numpy())
+    good = np.isfinite(x) & np.isfinite(values)
+    if good.sum() < max(ROWS_MIN, 0.95 * len(x)) or x[good].std() == 0 or values[good].std() == 0:
+        return 0.0
+    return float(np.corrcoef(x[good], values[good])[0, 1] ** 2)

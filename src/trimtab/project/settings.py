@@ -8,22 +8,14 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from trimtab.core.domain.times import DAY_S, HOUR_S
 from trimtab.project.fields import Column, Columns, Duration, Scalar, Share, Texts, Triggers
+from trimtab.project.gate_settings import Gates, Metric
 from trimtab.project.rules import contradictions
-
-Metric = Literal["log_loss", "brier", "accuracy", "f1", "auroc", "mae", "rmse"]
-CLASSIFICATION_METRICS: tuple[Metric, ...] = ("log_loss", "brier", "accuracy", "f1", "auroc")
-REGRESSION_METRICS: tuple[Metric, ...] = ("mae", "rmse")
-
-
-class Section(BaseModel):
-    """Base of all sections: frozen, no unknown fields, descriptions from the docstrings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+from trimtab.project.section import Section
 
 
 class Data(Section):
@@ -67,7 +59,7 @@ class Estimator(Section):
     """`module:function` in the project. It is called with `parameters` as keyword arguments and returns an unfitted
     scikit-learn-compatible estimator with its preprocessing inside. Default: gradient-boosted trees that take
     categories and missing values as they are."""
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = Field(default={})
     """Keyword arguments of the function; recorded with every run."""
 
 
@@ -82,11 +74,14 @@ class Retraining(Section):
     cooldown: Duration = 7 * DAY_S
     """Least time between two trainings that the loop starts by itself. A week: the evidence of the first must have
     had time to come in before a second is worth its price."""
-    strategy: Literal["full", "sliding-window"] = "full"
-    """`full`: all history, less what is quarantined. `sliding-window`: the newest `window` of it. Full wins more often
+    strategy: Literal["full", "sliding-window", "auto"] = "full"
+    """`full`: all history, less what is quarantined. `sliding-window`: the newest `window` of it. `auto`: both are fitted
+    and compete on the newest labelled rows before the ones that the gates look at; the window begins at the change
+    where a diagnosis found one. It costs two more fits. Full wins more often
     than habit says; a window pays where the world really has changed."""
     window: Duration | None = None
-    """With `sliding-window`: how much of the newest history is trained on."""
+    """With `sliding-window` and `auto`: how much of the newest history is trained on. Default with `auto`: the newest
+    30 % of the rows."""
     evaluation_share: float = Field(default=0.2, ge=0.05, le=0.5)
     """Share of the training rows, the newest by time, that is held out to compare candidate and champion."""
     budget: int = Field(default=8, ge=0)
@@ -97,45 +92,6 @@ class Retraining(Section):
     would otherwise keep every later one from starting."""
     breaker: int = Field(default=3, ge=1)
     """After so many trainings in a row that gave no deployable version, a person is asked before the next."""
-
-
-class PerformanceGate(Section):
-    """The candidate must not be worse than the champion on the same rows."""
-
-    tolerance: float = Field(default=0.01, ge=0)
-    """How much worse the candidate may be. For classification in units of the metric (0.01 of log loss, F1, ...);
-    for regression as a share of the champion's error (0.01 is one percent), since its unit is yours."""
-    rows_min: int = Field(default=200, ge=1)
-    """Fewest evaluation rows; with fewer the gate says 'inconclusive', which does not pass."""
-
-
-class LatencyGate(Section):
-    """The packaged model must answer quickly."""
-
-    p95_ms: float = Field(default=100.0, gt=0)
-    """Most milliseconds for 95 % of single-row requests."""
-
-
-class ParityGate(Section):
-    """The packaged model must give the trained model's predictions: no training-serving skew."""
-
-    tolerance: float = Field(default=1e-5, ge=0)
-    """Largest difference of a score between the two, over real and hostile rows (for regression as a share of the
-    value). Float32 arithmetic stays under it."""
-
-
-class Gates(Section):
-    """What a candidate must pass before it may serve. A failed gate keeps the champion."""
-
-    metric: Metric | None = None
-    """What is compared. Default: `log_loss` for classification (it sees the probabilities, not only the side they
-    fall on), `mae` for regression."""
-    performance: PerformanceGate = PerformanceGate()
-    """See below."""
-    latency: LatencyGate = LatencyGate()
-    """See below."""
-    parity: ParityGate = ParityGate()
-    """See below."""
 
 
 class Guardrails(Section):

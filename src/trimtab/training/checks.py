@@ -16,7 +16,9 @@ from trimtab.core.gates import parity as parity_gate
 from trimtab.core.gates.metrics import Answers
 from trimtab.core.gates.performance import GATE as PERFORMANCE
 from trimtab.core.gates.performance import Reference, performance_gate
+from trimtab.training import guards
 from trimtab.training.evaluate import constant_answers, figures, model_answers
+from trimtab.training.leakage import leakage
 from trimtab.training.measure import PackageServer
 
 if TYPE_CHECKING:
@@ -31,6 +33,10 @@ class Compared:
     """The performance gate's answer and the figures of what the candidate was compared with."""
 
     gate: GateResult
+    reference: Reference
+    """The champion; a constant answer where there is none, or where it cannot answer."""
+    constant: Answers
+    """What is reached without the features, on the evaluation rows."""
     figures: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
@@ -42,19 +48,22 @@ def performance(spec: TrainSpec, services: Services, prepared: Prepared, ours: A
         prepared.truth[: prepared.training], truth, prepared.classes, prepared.positive, project.metric
     )
     found = {"constant": figures(constant)}
+    named = "the base rate" if project.task == "classification" else "the training rows' average"
     if spec.champion is None:
-        named = "the base rate" if project.task == "classification" else "the training rows' average"
-        return Compared(_gate(project, ours, Reference(named, constant, trivial=True)), found)
+        trivial = Reference(named, constant, trivial=True)
+        return Compared(_gate(project, ours, trivial), trivial, constant, found)
     try:
         reference = _champion(spec.champion, services, prepared, scratch)
     except (ExternalError, NotFoundError, DataError) as error:
         text = f"could not measure: champion v{spec.champion}: {error}"
-        return Compared(GateResult(PERFORMANCE, Verdict.ERROR, text), found)
+        gate = GateResult(PERFORMANCE, Verdict.ERROR, text)
+        return Compared(gate, Reference(named, constant, trivial=True), constant, found)
     found["champion"] = figures(reference.answers)
     if reference.answers.scores is None and project.metric in ("log_loss", "brier", "auroc"):
         text = f"could not measure: champion v{spec.champion} gives no scores, '{project.metric}' needs them"
-        return Compared(GateResult(PERFORMANCE, Verdict.ERROR, text), found)
-    return Compared(_gate(project, ours, reference), found)
+        gate = GateResult(PERFORMANCE, Verdict.ERROR, text)
+        return Compared(gate, Reference(named, constant, trivial=True), constant, found)
+    return Compared(_gate(project, ours, reference), reference, constant, found)
 
 
 def _gate(project: Project, ours: Answers, reference: Reference) -> GateResult:
@@ -106,3 +115,24 @@ def parity(project: Project, package: PackageResult) -> GateResult:
         runtime=package.runtime,
         unit=unit,
     )
+
+
+def all_gates(
+    project: Project,
+    prepared: Prepared,
+    ours: Answers,
+    package: PackageResult,
+    compared: Compared,
+    timed: GateResult,
+    server: PackageServer,
+    scratch: Path,
+) -> tuple[GateResult, ...]:
+    """Every gate that applies, the performance gate first."""
+    from trimtab.serving.runtimes import load
+
+    found = guards.held(prepared, ours, compared.reference)
+    constant = compared.constant
+    if len(found.ours.truth) != len(constant.truth) and compared.reference.unseen is not None:
+        constant = guards.take(constant, compared.reference.unseen)
+    others = guards.guards(project, found, server, load(scratch / "package"), constant)
+    return (compared.gate, timed, parity(project, package), leakage(project, prepared, ours), *others)

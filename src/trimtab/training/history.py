@@ -68,17 +68,19 @@ def load_history(root: Path, project: Project, parts: Sequence[Path] = ()) -> Hi
     whole = concat(named)
     where = named[0][0] if len(named) == 1 else f"data.files ({len(named)} files)"
     require(whole, _settings(data), where)
+    require(whole, [("gates.fairness.columns", name) for name in project.gates.fairness.columns], where)
     whole = with_target(whole, project, where)
-    kept = [name for name in whole.column_names if name not in data.ignore or name in data.slices]
+    looked_at = {*data.slices, *project.gates.fairness.columns}
+    kept = [name for name in whole.column_names if name not in data.ignore or name in looked_at]
     features = _features(whole, kept, project, where)
-    table, repeated = whole.select(kept), _repeats(_hashes(whole))
+    table, repeated = whole.select(kept), _repeats(row_hashes(whole))
     at = seconds(table[data.time], data.time, where, "data.time")
     known = _known_at(table, at, data, where)
     notes: tuple[str, ...] = ()
     if parts:
         common = [name for name in kept if name != data.label_time]
         more, more_known, notes = _collected(parts, table, project)
-        hashes = np.concatenate([_hashes(table.select(common)), _hashes(more.select(common))])
+        hashes = np.concatenate([row_hashes(table.select(common)), row_hashes(more.select(common))])
         repeated = np.concatenate([repeated, _repeats(hashes)[len(repeated) :]])
         at = np.concatenate([at, seconds(more[data.time], data.time, "data/production", "data.time")])
         known = np.concatenate([known, more_known])
@@ -150,7 +152,7 @@ def _whole_numbers(column: pa.ChunkedArray, name: str, where: str) -> pa.Chunked
     return column.cast(pa.int64())
 
 
-def _hashes(table: pa.Table) -> npt.NDArray[np.uint64]:
+def row_hashes(table: pa.Table) -> npt.NDArray[np.uint64]:
     """One hash for each row; equal rows have equal hashes (times and missing values included)."""
     import pandas as pd
 

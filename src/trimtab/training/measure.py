@@ -91,6 +91,14 @@ class PackageServer:
             sleep(0.01)
         return str(msgspec.json.decode(announced.read_bytes())["url"])
 
+    def peak_mb(self) -> float:
+        """The most memory that the server's processes have taken so far, megabytes (10^6 bytes).
+
+        Raises:
+            ExternalError: the system does not tell.
+        """
+        return sum(_peak_bytes(process) for process in _family(self._process.pid)) / 1e6
+
     def _last_words(self) -> str:
         lines = self._output.read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else "it said nothing"
@@ -113,6 +121,35 @@ class PackageServer:
         finally:
             connection.close()
         return Timed(tuple(samples), failures, first)
+
+
+def _family(process: int) -> list[int]:
+    """The process and its descendants."""
+    parents: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:  # it ended meanwhile
+            continue
+        parents.setdefault(int(fields[1]), []).append(int(path.parent.name))
+    found = [process]
+    for each in found:
+        found += parents.get(each, [])
+    return found
+
+
+def _peak_bytes(process: int) -> float:
+    """Largest resident size so far, by Linux's ``VmHWM``; elsewhere the present one, by ``ps``."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+        return float(status.partition("VmHWM:")[2].split()[0]) * 1024
+    except (OSError, IndexError):
+        command = ["ps", "-o", "rss=", "-p", str(process)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+        return float(done.stdout) * 1024
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        raise ExternalError(f"the system does not tell the memory of process {process}: {error}") from error
 
 
 def _send(connection: http.client.HTTPConnection, bodies: Sequence[bytes]) -> tuple[list[float], int, str]:

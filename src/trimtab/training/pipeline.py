@@ -8,7 +8,6 @@ since then nobody would have measured what is served.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,18 +21,18 @@ import numpy.typing as npt
 
 from trimtab.core.domain.errors import DataError
 from trimtab.core.domain.gate import GateResult, gates_verdict
-from trimtab.core.domain.times import iso
 from trimtab.core.domain.verdict import Verdict
 from trimtab.core.gates.metrics import Answers
-from trimtab.ports import DataStore, DataVersion, LogReader, Registry, RunLog
-from trimtab.training import checks, history, select, snapshot
+from trimtab.ports import DataStore, DataVersion, LogReader, Registry
+from trimtab.training import checks, history, select, snapshot, written
 from trimtab.training.collect import collect
+from trimtab.training.compete import Contest, compete, told
 from trimtab.training.evaluate import encoded, estimator_answers, figures, positive_position
 from trimtab.training.fit import build_estimator, class_values, features_frame, few_threads, fit, target_array
 from trimtab.training.measure import PackageServer
 from trimtab.training.provenance import CodeState, Git, code_state, environment
-from trimtab.training.report import gate_dicts, report_json, report_markdown
-from trimtab.training.spec import TrainSpec, to_json
+from trimtab.training.report import gate_dicts
+from trimtab.training.spec import TrainSpec
 from trimtab.training.summary import baseline_of, permutation_importance
 
 if TYPE_CHECKING:
@@ -81,6 +80,9 @@ class Prepared:
     training: int
     """So many rows are trained on; the others are the evaluation rows."""
     rows: dict[str, int]
+    spec: TrainSpec
+    """As asked for; with `strategy: auto`, with the strategy that won."""
+    contest: Contest | None = None
 
     @property
     def evaluation(self) -> slice:
@@ -119,6 +121,7 @@ def run(spec: TrainSpec, services: Services, progress: Progress = lambda _: None
     watch = Stopwatch(progress)
     code = code_state(services.git)
     prepared = prepare(spec, services, watch)
+    spec = prepared.spec
     with watch.step("snapshot", f"snapshot of {len(prepared.at):,} rows"):
         folder = snapshot.write_snapshot(services.root, spec.job, prepared.table, prepared.at)
         version = services.store.snapshot(folder)
@@ -136,6 +139,7 @@ def run(spec: TrainSpec, services: Services, progress: Progress = lambda _: None
         "record": asdict(record),
         "gates": gate_dicts(gates),
         "rows": prepared.rows,
+        "contest": None if prepared.contest is None else prepared.contest.record(),
         "seconds": {name: round(value, 4) for name, value in watch.seconds.items()},
         "error": None,
     }
@@ -155,18 +159,26 @@ def prepare(spec: TrainSpec, services: Services, watch: Stopwatch) -> Prepared:
         loaded = history.load_history(root, project, parts)
         for note in loaded.notes:
             watch.progress(note)
+    maturity = project.data.label_maturity if project.data.label_time else None
+    contest = None
+    if spec.strategy == "auto":
+        with watch.step("compete", "full history and a sliding window compete"):
+            spec, contest = compete(spec, project, root, loaded, maturity)
+        watch.progress(told(contest) if contest is not None else "too few rows for a window: full history")
     with watch.step("split", "choosing rows"):
         chosen = select.select(
             loaded.at,
             loaded.known_at,
             spec,
             evaluation_share=project.retraining.evaluation_share,
-            label_maturity=project.data.label_maturity if project.data.label_time else None,
+            label_maturity=maturity,
         )
-        return _prepared(project, loaded, chosen)
+        return _prepared(project, loaded, chosen, spec, contest)
 
 
-def _prepared(project: Project, loaded: history.History, chosen: select.Selection) -> Prepared:
+def _prepared(
+    project: Project, loaded: history.History, chosen: select.Selection, spec: TrainSpec, contest: Contest | None
+) -> Prepared:
     table = loaded.table.take(chosen.order).combine_chunks()
     name = project.data.target
     target = target_array(table, name)
@@ -192,6 +204,8 @@ def _prepared(project: Project, loaded: history.History, chosen: select.Selectio
         positive=positive,
         training=chosen.training,
         rows=rows,
+        spec=spec,
+        contest=contest,
     )
 
 
@@ -241,12 +255,13 @@ def _judge(
             compared = checks.performance(spec, services, prepared, ours, scratch)
         with watch.step("latency", "measuring latency"):
             timed = checks.latency(services.project, server, prepared)
-    gates = (compared.gate, timed, checks.parity(services.project, package))
+        with watch.step("gates", "checking"):
+            gates = checks.all_gates(services.project, prepared, ours, package, compared, timed, server, scratch)
     for gate in gates:
         watch.progress(f"gate {gate.gate}: {gate.verdict.value}: {gate.text}")
     metrics = {"candidate": figures(ours), **compared.figures}
     with watch.step("register", "registering"):
-        run_log = _run_log(spec, services, prepared, version, code, package, gates, metrics, scratch, watch)
+        run_log = written.run_log(spec, services, prepared, version, code, package, gates, metrics, scratch, watch)
         return services.registry.register(run_log), gates
 
 
@@ -291,101 +306,3 @@ def _package(
         requirements=environment(),
         tolerance=project.gates.parity.tolerance,
     )
-
-
-def _run_log(
-    spec: TrainSpec,
-    services: Services,
-    prepared: Prepared,
-    version: DataVersion,
-    code: CodeState,
-    package: PackageResult,
-    gates: tuple[GateResult, ...],
-    metrics: dict[str, dict[str, float]],
-    scratch: Path,
-    watch: Stopwatch,
-) -> RunLog:
-    verdict = gates_verdict(gates)
-    own = metrics["candidate"]
-    flat = dict(own) | {
-        f"{model}.{name}": value for model in metrics if model != "candidate" for name, value in metrics[model].items()
-    }
-    flat |= {f"rows.{name}": float(count) for name, count in prepared.rows.items()}
-    flat |= {f"seconds.{name}": value for name, value in watch.seconds.items()}
-    tags = {
-        "job": spec.job,
-        "trigger": spec.trigger,
-        "strategy": spec.strategy,
-        "actor": spec.actor,
-        "data.version": version.digest,
-        "data.pointer": version.pointer,
-        "git.dirty": str(code.dirty).lower(),
-        "features": json.dumps(list(prepared.features)),
-    }
-    if code.commit:
-        tags["git.commit"] = code.commit
-    return RunLog(
-        name=spec.job,
-        created_at=spec.now,
-        parameters=_parameters(spec, services.project, prepared),
-        metrics=flat,
-        tags=tags,
-        artifacts=_artifacts(spec, services, prepared, code, gates, metrics, scratch),
-        package=scratch / "package",
-        verdict=verdict,
-        gates=gates,
-        record={
-            "compared_to": spec.champion,
-            "trained_from": float(prepared.at[0]),
-            "trained_until": float(prepared.at[prepared.training - 1]),
-            "metrics": own,
-            "runtime": package.runtime,
-        },
-    )
-
-
-def _parameters(spec: TrainSpec, project: Project, prepared: Prepared) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "task": project.task,
-        "metric": project.metric,
-        "estimator": project.estimator.function or "default",
-        "strategy": spec.strategy,
-        "evaluation_share": project.retraining.evaluation_share,
-        "trained_from": iso(float(prepared.at[0])),
-        "trained_until": iso(float(prepared.at[prepared.training - 1])),
-        "evaluated_until": iso(float(prepared.at[-1])),
-    }
-    if spec.window_s is not None:
-        found["window_s"] = spec.window_s
-    return found | {f"estimator.{name}": value for name, value in project.estimator.parameters.items()}
-
-
-def _artifacts(
-    spec: TrainSpec,
-    services: Services,
-    prepared: Prepared,
-    code: CodeState,
-    gates: tuple[GateResult, ...],
-    metrics: dict[str, dict[str, float]],
-    scratch: Path,
-) -> tuple[tuple[Path, str], ...]:
-    """Files that tell the run: settings, spec, environment, code changes, gate report."""
-    title = f"{services.project.name}: training run {spec.job}"
-    contents = {
-        ("config", "spec.json"): json.dumps(to_json(spec), indent=2),
-        ("config", "settings.json"): json.dumps(services.project.record(), indent=2),
-        ("environment", "requirements.txt"): (scratch / "package" / "requirements.txt").read_text(),
-        ("gates", "gates.json"): report_json(gates, metrics, prepared.rows).decode(),
-        ("gates", "gates.md"): report_markdown(title, gates, metrics, prepared.rows),
-    }
-    if code.diff:
-        contents["code", "changes.diff"] = code.diff
-    if services.project_file is not None:
-        contents["config", services.project_file.name] = services.project_file.read_text(encoding="utf-8")
-    found = []
-    for (folder, name), text in contents.items():
-        path = scratch / "artifacts" / folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-        found.append((path, folder))
-    return tuple(found)

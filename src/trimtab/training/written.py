@@ -1,0 +1,122 @@
+"""What is written down of a run: parameters, metrics, tags, and files that tell it and let it be done again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trimtab.core.domain.gate import GateResult, gates_verdict
+from trimtab.core.domain.times import iso
+from trimtab.ports import DataVersion, RunLog
+from trimtab.training.provenance import CodeState
+from trimtab.training.report import report_json, report_markdown
+from trimtab.training.spec import TrainSpec, to_json
+
+if TYPE_CHECKING:
+    from trimtab.project.settings import Project
+    from trimtab.training.compile import PackageResult
+    from trimtab.training.pipeline import Prepared, Services, Stopwatch
+
+
+def run_log(
+    spec: TrainSpec,
+    services: Services,
+    prepared: Prepared,
+    version: DataVersion,
+    code: CodeState,
+    package: PackageResult,
+    gates: tuple[GateResult, ...],
+    metrics: dict[str, dict[str, float]],
+    scratch: Path,
+    watch: Stopwatch,
+) -> RunLog:
+    """All that the registry is told of a run that came to a package."""
+    verdict = gates_verdict(gates)
+    own = metrics["candidate"]
+    flat = dict(own) | {
+        f"{model}.{name}": value for model in metrics if model != "candidate" for name, value in metrics[model].items()
+    }
+    flat |= {f"rows.{name}": float(count) for name, count in prepared.rows.items()}
+    flat |= {f"seconds.{name}": value for name, value in watch.seconds.items()}
+    tags = {
+        "job": spec.job,
+        "trigger": spec.trigger,
+        "strategy": spec.strategy,
+        "actor": spec.actor,
+        "data.version": version.digest,
+        "data.pointer": version.pointer,
+        "git.dirty": str(code.dirty).lower(),
+        "features": json.dumps(list(prepared.features)),
+    }
+    if code.commit:
+        tags["git.commit"] = code.commit
+    return RunLog(
+        name=spec.job,
+        created_at=spec.now,
+        parameters=_parameters(spec, services.project, prepared),
+        metrics=flat,
+        tags=tags,
+        artifacts=_artifacts(spec, services, prepared, code, gates, metrics, scratch),
+        package=scratch / "package",
+        verdict=verdict,
+        gates=gates,
+        record={
+            "compared_to": spec.champion,
+            "trained_from": float(prepared.at[0]),
+            "trained_until": float(prepared.at[prepared.training - 1]),
+            "metrics": own,
+            "runtime": package.runtime,
+        },
+    )
+
+
+def _parameters(spec: TrainSpec, project: Project, prepared: Prepared) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "task": project.task,
+        "metric": project.metric,
+        "estimator": project.estimator.function or "default",
+        "strategy": spec.strategy,
+        "evaluation_share": project.retraining.evaluation_share,
+        "trained_from": iso(float(prepared.at[0])),
+        "trained_until": iso(float(prepared.at[prepared.training - 1])),
+        "evaluated_until": iso(float(prepared.at[-1])),
+    }
+    if spec.window_s is not None:
+        found["window_s"] = spec.window_s
+    if prepared.contest is not None:
+        found["contest"] = prepared.contest.text
+    return found | {f"estimator.{name}": value for name, value in project.estimator.parameters.items()}
+
+
+def _artifacts(
+    spec: TrainSpec,
+    services: Services,
+    prepared: Prepared,
+    code: CodeState,
+    gates: tuple[GateResult, ...],
+    metrics: dict[str, dict[str, float]],
+    scratch: Path,
+) -> tuple[tuple[Path, str], ...]:
+    """Files that tell the run: settings, spec, environment, code changes, gate report."""
+    title = f"{services.project.name}: training run {spec.job}"
+    contents = {
+        ("config", "spec.json"): json.dumps(to_json(spec), indent=2),
+        ("config", "settings.json"): json.dumps(services.project.record(), indent=2),
+        ("environment", "requirements.txt"): (scratch / "package" / "requirements.txt").read_text(),
+        ("gates", "gates.json"): report_json(gates, metrics, prepared.rows).decode(),
+        ("gates", "gates.md"): report_markdown(title, gates, metrics, prepared.rows),
+    }
+    if prepared.contest is not None:
+        contents["config", "contest.json"] = json.dumps(prepared.contest.record(), indent=2)
+    if code.diff:
+        contents["code", "changes.diff"] = code.diff
+    if services.project_file is not None:
+        contents["config", services.project_file.name] = services.project_file.read_text(encoding="utf-8")
+    found = []
+    for (folder, name), text in contents.items():
+        path = scratch / "artifacts" / folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        found.append((path, folder))
+    return tuple(found)
