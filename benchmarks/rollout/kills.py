@@ -42,8 +42,9 @@ from trimtab.controller import commands
 from trimtab.wiring import Workspace, open_workspace
 
 GOOD, BAD = 1, 2
-WEIGHTS = {"controller": 22, "supervisor": 20, "worker": 25, "training": 20, "command": 10}
+WEIGHTS = {"controller": 20, "supervisor": 25, "worker": 35, "training": 10, "command": 10}
 LONGEST_PAUSE_S = 3.0
+PATIENCE_S = 10.0
 SCHEDULE = "{on: [schedule], every: 45s, cooldown: 45s, budget: 1000, breaker: 100}"
 
 
@@ -53,6 +54,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--strategies", nargs="+", default=["canary", "shadow-then-canary"])
+    parser.add_argument("--minutes", type=float, default=1e6, help="kill no longer than this, each strategy")
     parser.add_argument("--keep", type=Path, help="leave the projects there")
     parser.add_argument("--json", type=Path, help="write the result there too")
     options = parser.parse_args()
@@ -63,7 +65,7 @@ def main() -> int:
             chance = random.Random(options.seed + number)
             share = options.kills // len(options.strategies) + (number < options.kills % len(options.strategies))
             project = prepared(folder / strategy, strategy)
-            results.append({"strategy": strategy, **Campaign(project, chance).run(share)})
+            results.append({"strategy": strategy, **Campaign(project, chance).run(share, options.minutes)})
     whole = {"seed": options.seed, "kills": sum(result["kills"] for result in results), "campaigns": results}
     text = json.dumps(whole, indent=2)
     print(text)
@@ -105,15 +107,16 @@ class Campaign:
         self._job_delay: dict[str, float] = {}
         self._stop = threading.Event()
 
-    def run(self, kills: int) -> dict[str, Any]:
-        """Kill so often, let everything come to its end, and judge."""
+    def run(self, kills: int, minutes: float) -> dict[str, Any]:
+        """Kill so often, or so long, let everything come to its end, and judge."""
         self._controller = self.project.up()
         watcher = threading.Thread(target=self._watch_routes, daemon=True)
         try:
             with Clients(self.project.server_url(60)) as clients:
                 until(lambda: clients.requests > 20, 60, "traffic")
                 watcher.start()
-                while len(self.kills) < kills:
+                last = time.monotonic() + 60 * minutes
+                while len(self.kills) < kills and time.monotonic() < last:
                     time.sleep(self.chance.uniform(0.0, LONGEST_PAUSE_S))
                     self._ask_for_a_rollout()
                     self._kill_one()
@@ -158,8 +161,7 @@ class Campaign:
         return []
 
     def _kill_one(self) -> None:
-        living = self._living()
-        kind = self.chance.choices(sorted(living), [WEIGHTS[kind] for kind in sorted(living)])[0]
+        kind, living = self._chosen()
         pid = self.chance.choice(living[kind])
         if kind == "training":
             training = commands.current(self.desk).training
@@ -172,6 +174,17 @@ class Campaign:
         if kind == "controller" and self._controller is not None:
             self._controller.wait()
             self._controller = self.project.up()
+
+    def _chosen(self) -> tuple[str, dict[str, list[int]]]:
+        """By weight, so that each kind gets its share: one that is not there now (a server that is being started again)
+        is waited for, for a while.
+        """
+        kind = self.chance.choices(sorted(WEIGHTS), [WEIGHTS[kind] for kind in sorted(WEIGHTS)])[0]
+        until_s = time.monotonic() + PATIENCE_S
+        while kind not in (living := self._living()) and time.monotonic() < until_s:
+            self._ask_for_a_rollout()
+            time.sleep(self.chance.uniform(0.0, 0.3))
+        return (kind if kind in living else self.chance.choice(sorted(living))), living
 
     # --- what people and service managers do --------------------------------------------------------------------------
 
