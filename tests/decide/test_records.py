@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.decide.worlds import World, drifted
-from trimtab.core.decide.actions import Alert
+from trimtab.core.decide.actions import Alert, OpenIncident, Promote
 from trimtab.core.decide.snapshot import Snapshot
 from trimtab.core.domain.diagnosis import Kind, Remedy
 from trimtab.core.domain.verdict import Severity
@@ -40,3 +40,15 @@ def test_it_hides_no_other_trouble() -> None:
     world.tick(Snapshot(servers=1, unrecorded=FULL))
     world.tick(Snapshot(event_time=1.0, assessment=drifted(), assessed=1, servers=1, unrecorded=FULL))
     assert {incident.kind for incident in world.status.open_incidents} > {Kind.SERVING_FAULT}
+
+
+def test_a_new_champion_does_not_end_it() -> None:
+    """A version is promoted while the disk is full: the disk is still full, and nobody is told of it again."""
+    world = World().with_champion().with_candidate()
+    world.tick(Snapshot(servers=1, unrecorded=FULL))
+    assert world.status.rollout is not None
+    world.apply((Promote(world.status.rollout.id, 2),))
+    assert world.status.champion == 2
+    assert [incident.kind for incident in world.status.open_incidents] == [Kind.SERVING_FAULT]
+    world.tick(Snapshot(servers=1, unrecorded=FULL))
+    assert not any(isinstance(action, OpenIncident) for action in world.decisions[-1].actions)

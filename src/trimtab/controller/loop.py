@@ -13,6 +13,7 @@ from trimtab.core.decide.actions import RollBack
 from trimtab.core.decide.decide import Decision, decide
 from trimtab.core.decide.moves import Move
 from trimtab.core.decide.policy import Policy
+from trimtab.core.decide.records import watch_records
 from trimtab.core.decide.snapshot import Snapshot
 from trimtab.core.decide.status import Status
 from trimtab.core.domain.errors import ConflictError, ExternalError
@@ -96,6 +97,7 @@ class Loop:
             now = self._clock.now()
             snapshot = self._observer.snapshot(status)
         except ExternalError:
+            self._watch_records(status)
             self._converge()
             raise
         decision, snapshot = self._decide(status, snapshot, now)
@@ -122,6 +124,26 @@ class Loop:
             snapshot = replace(snapshot, proofs={**snapshot.proofs, untried: proof})
             if not proof.fits:
                 self._unfit[untried] = (now + UNFIT_S, proof)
+
+    def _watch_records(self, status: Status) -> None:
+        """The log cannot be read: that servers cannot write it either is told all the same. Nothing else is decided."""
+        try:
+            ready = [server for server in self._world.target.servers() if server.ready]
+        except ExternalError:  # what failed first is what is raised
+            return
+        unrecorded = {server.url: server.unrecorded for server in ready if server.unrecorded}
+        if not unrecorded:
+            return
+        now = self._clock.now()
+        move = watch_records(self.policy, status, Snapshot(servers=len(ready), unrecorded=unrecorded), now)
+        if move is None:
+            return
+        try:
+            entries = self._append(status.seq, (move,), now)
+        except ConflictError:  # somebody else journalled first: look again
+            return
+        self._status = catch_up(status, entries)
+        self._entries.extend(entries)
 
     def _converge(self) -> Converged:
         done = converge(self.policy, self._status, self._entries, self._world, self._memory)

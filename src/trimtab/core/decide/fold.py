@@ -12,6 +12,7 @@ from trimtab.core.decide import actions as act
 from trimtab.core.decide.actions import Action
 from trimtab.core.decide.open_status import OpenStatus, Routed, changed
 from trimtab.core.decide.status import ANSWERS_KEPT, Approval, Ended, Incident, Rollout, Run, Status, Training, Watch
+from trimtab.core.domain.diagnosis import Kind
 from trimtab.core.domain.errors import InvariantError
 from trimtab.core.rollout.table import Event, Phase, next_phase
 
@@ -203,9 +204,9 @@ def _crown(status: OpenStatus, version: int, at: float) -> None:
         status.previous.pop(status.champion, None)
         status.previous[status.champion] = None
     status.previous.pop(version, None)
-    # Trouble with how well a model does ends with that model; a fault of the data or the labels does not.
+    # Trouble with how well a model does ends with that model; a fault of the data, labels or servers does not.
     for incident in status.open_incidents():
-        if not incident.quarantines:
+        if not incident.quarantines and incident.kind is not Kind.SERVING_FAULT:
             status.put_incident(changed(incident, until=at))
     status.champion, status.champion_since = version, at
     status.barred.discard(version)
