@@ -90,6 +90,22 @@ def rollback(
     return done(outcome, serves, common, seen[-1] if seen else None)
 
 
+def adopt(*, person: Person = PERSON, common: Common = COMMON) -> int:
+    """Begin a new journal with what is deployed, where the old one is lost: the
+    champion that the servers answer with is entered as it is, with its record
+    from the registry, and takes all traffic. Nothing is retrained or reloaded.
+
+    For example:
+        trimtab adopt --reason "journal.db was deleted"
+    """
+    from trimtab.controller import commands
+    from trimtab.controller.follow import follow
+
+    desk = workspace(common)
+    outcome = commands.adopt(desk, actor=person.name, reason=person.reason)
+    return done(outcome, "the journal knows what is deployed", common, follow(desk, outcome.status))
+
+
 def promote(*, person: Person = PERSON, common: Common = COMMON) -> int:
     """Give the challenger all traffic now, whatever its analysis says.
 

@@ -49,6 +49,7 @@ COMMANDS = (
     Command("resume", "Act", "Let a paused rollout go on.", "trimtab.cli.act:resume"),
     Command("approve", "Act", "Confirm what the loop asked for.", "trimtab.cli.act:approve"),
     Command("reject", "Act", "Decline what the loop asked for.", "trimtab.cli.act:reject"),
+    Command("adopt", "Act", "Begin a new journal with what is deployed.", "trimtab.cli.act:adopt"),
     Command("override", "Act", "Let a version pass against its gates, on record.", "trimtab.cli.act:override"),
     Command(
         "backtest",

@@ -51,6 +51,8 @@ def rows(report: StatusReport, now: float, *, controller_lives: bool = True) -> 
     yield report.name, _text(f"{report.mode} mode, {short(now)} UTC", "dim")
     yield from _serving(report, now)
     yield from _health(report.health)
+    if report.ahead:
+        yield "", _text(f"{report.ahead} rows claim event times far ahead of all others: not believed", "yellow")
     yield from _rollout(report, now)
     yield from _training(report, now)
     yield from _incidents(report)
@@ -102,7 +104,8 @@ def _serving(report: StatusReport, now: float) -> Iterator[Row]:
     ahead = max((server.generation or 0 for server in ready), default=0)
     if ahead > report.generation:
         lost = f"the journal ends at generation {report.generation} and servers are at {ahead}: is this journal.db"
-        yield "journal", _text(f"{lost} the one that they were deployed from? put that one back", "bold red")
+        todo = "the one that they were deployed from? put it back, or: trimtab adopt"
+        yield "journal", _text(f"{lost} {todo}", "bold red")
 
 
 def _health(health: dict[str, Any] | None) -> Iterator[Row]:

@@ -20,7 +20,7 @@ from trimtab.core.decide.actions import Note
 from trimtab.core.decide.fold import fold
 from trimtab.core.decide.moves import Move
 from trimtab.core.decide.status import Status, check_invariants
-from trimtab.core.domain.errors import ConflictError, InvariantError, RefusedError
+from trimtab.core.domain.errors import ConflictError, InvariantError, NotFoundError, RefusedError
 from trimtab.core.domain.gate import VersionRecord
 from trimtab.core.domain.journal import Entry
 from trimtab.core.domain.proof import Proof
@@ -94,6 +94,23 @@ def rollback(
     if entry is not None and entry.actions[0]["type"] == Note.__name__:
         raise RefusedError(f"{entry.actions[0]['text']}. Nothing was moved; decision {entry.seq} keeps it")
     return outcome
+
+
+def adopt(desk: Desk, *, actor: str, reason: str = "") -> Outcome:
+    """Begin a new journal with what is deployed: the champion of the routes that are in force answers everything.
+
+    Raises:
+        NotFoundError: nothing is deployed, or the registry does not know the version.
+        RefusedError: the routes are this journal's own.
+    """
+    routes = desk.target.routes()
+    if routes is None:
+        raise NotFoundError("nothing is deployed, so there is nothing to adopt")
+    registry = desk.world.registry
+    known = {record.version for record in registry.versions()}
+    champion = registry.get(routes.split[0].version)
+    warm = tuple(registry.get(version) for version in routes.warm if version in known and version != champion.version)
+    return _command(desk, actor, lambda status: core.adopt(status, routes.generation, champion, warm, actor, reason))
 
 
 def promote(desk: Desk, *, actor: str, reason: str = "") -> Outcome:

@@ -5,7 +5,7 @@ gives the same looks.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +64,7 @@ class Comparison:
         """While the challenger only shadows, what it scored are its requests."""
         mine = (rows.version == self.challenger) & (rows.generation == self.first_generation)
         if np.any(mine):
-            shadowed = Answered(**{each.name: getattr(rows, each.name)[mine] for each in fields(Answered)})
+            shadowed = rows.where(mine)
             self._note(shadowed, np.ones(len(shadowed.clock), dtype=bool))
             self._rows.append(shadowed)
 

@@ -6,7 +6,7 @@ Kept in memory for rows younger than the horizon; everything in it can be read a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,6 +63,10 @@ class Answered:
     latency_ms: NDArray[np.float64]
     error: NDArray[np.bool_]
     invalid: NDArray[np.bool_]
+
+    def where(self, chosen: NDArray[np.bool_]) -> Answered:
+        """These rows alone; ``chosen`` has shape (rows,)."""
+        return Answered(**{each.name: getattr(self, each.name)[chosen] for each in fields(self)})
 
 
 @dataclass(slots=True)

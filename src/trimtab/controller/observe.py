@@ -16,7 +16,8 @@ import numpy as np
 from trimtab.controller.blocks import Blocks
 from trimtab.controller.codec import record_of
 from trimtab.controller.comparison import Comparison
-from trimtab.controller.evidence import Evidence, answered, believable, loss_scale, seconds
+from trimtab.controller.event_clock import AHEAD_S, EventClock
+from trimtab.controller.evidence import Answered, Evidence, answered, believable, loss_scale, seconds
 from trimtab.core.decide.snapshot import JobFact, Snapshot
 from trimtab.core.decide.status import Rollout, Status, Watch
 from trimtab.core.diagnosis.assess import assess
@@ -69,6 +70,7 @@ class Observer:
     event_time: float | None = None
     rows: int = 0
     """Answered rows read so far."""
+    _clock: EventClock = field(default_factory=EventClock)
     _cursor: frozenset[str] = frozenset()
     _newest_generation: int = -1
     """Of the routes by which the rows read so far were answered."""
@@ -100,6 +102,7 @@ class Observer:
         facts = self._comparison.facts(status.generation) if self._comparison is not None else None
         return Snapshot(
             event_time=self.event_time,
+            ahead=self._clock.ahead,
             assessment=self._assess(),
             assessed=self._blocks.key[0] if self._blocks is not None else None,
             rollout=facts if status.rollout is not None else None,
@@ -115,7 +118,7 @@ class Observer:
     def _begin_again(self, status: Status) -> None:
         """Read the whole log again, as a controller does that has just started."""
         self._cursor, self._newest_generation, self.rows = frozenset(), -1, 0
-        self._evidence = Evidence(self.settings.event_clock)
+        self._evidence, self._clock = Evidence(self.settings.event_clock), EventClock(self.event_time)
         self._blocks = self._comparison = self._assessed = None
         self._prepare(status)
 
@@ -151,12 +154,12 @@ class Observer:
             rows = answered(predictions, self.settings.event_clock)
             self.rows += 0 if self.settings.from_profiles else len(rows.version)
             self._newest_generation = max(self._newest_generation, int(rows.generation.max(initial=-1)))
-            newest = float(np.max(rows.event_time)) if len(rows.event_time) else -np.inf
-            self.event_time = newest if self.event_time is None else max(self.event_time, newest)
+            self._see_time(predictions, rows)
             if self._comparison is not None:
-                self._comparison.count(rows)
+                self._comparison.count(self._believed(rows))
                 if self._comparison.begins_in_shadow:
-                    self._comparison.count_shadow(answered(predictions, self.settings.event_clock, shadow=True))
+                    shadowed = answered(predictions, self.settings.event_clock, shadow=True)
+                    self._comparison.count_shadow(self._believed(shadowed))
         if self._blocks is not None:
             scale = loss_scale(self._blocks.baseline)
             self._blocks.add(predictions, labelled)
@@ -173,6 +176,20 @@ class Observer:
         self.event_time = newest if self.event_time is None else max(self.event_time, newest)
         if self._blocks is not None:
             self._blocks.add_profiles(profiles)
+
+    def _see_time(self, predictions: pa.Table, rows: Answered) -> None:
+        if self.settings.event_clock:
+            self._clock.see(rows.event_time, float(np.max(seconds(predictions.column("time")))))
+            self.event_time = self._clock.now
+        elif len(rows.event_time):
+            newest = float(np.max(rows.event_time))
+            self.event_time = newest if self.event_time is None else max(self.event_time, newest)
+
+    def _believed(self, rows: Answered) -> Answered:
+        """Without rows so far ahead that they do not move the clock: a step must not wait for the year 9999."""
+        if not self.settings.event_clock or not self._clock.ahead or self.event_time is None:
+            return rows
+        return rows.where(rows.clock <= self.event_time + AHEAD_S)
 
     def _assess(self) -> Assessment | None:
         if self._blocks is None or self.event_time is None:

@@ -74,6 +74,8 @@ class StatusReport:
     controller: dict[str, Any] | None
     """``pid``, ``at`` and ``problems`` of the last tick; None when none ever ran."""
     recent: tuple[HistoryLine, ...]
+    ahead: int = 0
+    """Rows whose event times lie too far ahead of all others to move the clock."""
 
 
 def status(desk: Desk, recent: int = 6) -> StatusReport:
@@ -98,6 +100,7 @@ def status(desk: Desk, recent: int = 6) -> StatusReport:
         health=seen.get("health"),
         controller=seen.get("controller"),
         recent=tuple(_line(entry) for entry in entries[-recent:]),
+        ahead=int(seen.get("ahead") or 0),
     )
 
 
@@ -191,6 +194,7 @@ _WORDS: dict[str, Any] = {
     "StartTraining": lambda a: f"training {a['job']} started ({a['trigger']}, {a['strategy']})",
     "FinishTraining": lambda a: f"training {a['job']} {a['outcome']}",
     "DeployFirst": lambda a: f"version {a['version']} deployed",
+    "Adopt": lambda a: f"version {a['version']} adopted as it is served",
     "StartRollout": lambda a: f"rollout {a['rollout']} of version {a['version']} started ({a['plan']['strategy']})",
     "EnterStep": lambda a: f"{a['rollout']} at {a['weight']} %" if a["weight"] else f"{a['rollout']} in shadow",
     "PauseRollout": lambda a: f"{a['rollout']} paused",

@@ -108,6 +108,7 @@ def seen(tick: Tick) -> dict[str, Any]:
     return {
         "now": tick.now,
         "event_time": tick.snapshot.event_time,
+        "ahead": tick.snapshot.ahead,
         "controller": {"pid": os.getpid(), "at": tick.now, "problems": list(tick.problems)},
         "rollout": _rollout(tick),
         "health": _health(tick.snapshot),

@@ -54,7 +54,8 @@ class ServerProcess:
     """What is recorded, as JSON (``trimtab.serving.log_settings``)."""
     output: Path | None = None
     """Where its output goes; None: where ours goes."""
-    _restarts: int = 0
+    restarts: int = 0
+    """How often in a row it died and was started again."""
     """In a row."""
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     _started: float = 0.0
@@ -122,8 +123,8 @@ class ServerProcess:
 
     def _put_off(self) -> None:
         now = time.monotonic()
-        self._restarts = 0 if now - self._started > _STEADY_S else self._restarts + 1
-        pause_s = min(_RESTART_S * 2**self._restarts, _RESTART_S_MAX) if self._restarts else 0.0
+        self.restarts = 0 if now - self._started > _STEADY_S else self.restarts + 1
+        pause_s = min(_RESTART_S * 2**self.restarts, _RESTART_S_MAX) if self.restarts else 0.0
         self._not_before = now + pause_s
 
     def _words(self) -> str:

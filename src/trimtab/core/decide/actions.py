@@ -73,6 +73,17 @@ class DeployFirst:
 
 
 @dataclass(frozen=True, slots=True)
+class Adopt:
+    """A new journal takes over what is deployed: the old one is lost."""
+
+    version: int
+    generation: int
+    """Of the routes that were found; the next ones must be later."""
+    previous: tuple[int, ...] = ()
+    """Earlier champions that are still warm, newest first."""
+
+
+@dataclass(frozen=True, slots=True)
 class StartRollout:
     """A challenger meets live traffic."""
 
@@ -217,6 +228,7 @@ Action = (
     | StartTraining
     | FinishTraining
     | DeployFirst
+    | Adopt
     | StartRollout
     | EnterStep
     | PauseRollout

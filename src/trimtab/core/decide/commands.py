@@ -11,6 +11,7 @@ from typing import Any
 from trimtab.core.decide.actions import (
     Abort,
     Action,
+    Adopt,
     Alert,
     Answer,
     DeployFirst,
@@ -72,6 +73,40 @@ def deploy(
         actions = (Supersede(rollout.id, rollout.version, version), *actions)
         what, cause = f"{what} in place of version {rollout.version}", rollout.decision
     return Move(actions, _because(by, f"{what} by {plan.strategy}", reason), cause)
+
+
+def adopt(
+    status: Status, generation: int, champion: VersionRecord, warm: tuple[VersionRecord, ...], by: str, reason: str
+) -> Move | None:
+    """Begin a new journal with what is deployed, where the old one is lost.
+
+    Args:
+        status: of the new journal.
+        generation: of the routes that were found.
+        champion: the version that they name as champion; it answers everything from now on.
+        warm: earlier champions that are still loaded, newest first.
+        by: who.
+        reason: why.
+
+    Raises:
+        RefusedError: the routes are this journal's own, or a rollout of it is under way.
+    """
+    if generation <= status.generation:
+        if status.champion == champion.version:
+            return None
+        raise RefusedError(
+            f"these routes (generation {generation}) are this journal's own, whose champion is version "
+            f"{status.champion}: there is nothing to adopt"
+        )
+    if status.rollout is not None:
+        raise RefusedError(f"rollout {status.rollout.id} is under way in this journal: trimtab abort first")
+    unknown = tuple(record for record in (champion, *warm) if record.version not in status.versions)
+    allowed: tuple[Action, ...] = ()
+    if not champion.deployable:
+        allowed = (OverrideGates(champion.version, f"{by}: it served when the journal was lost"),)
+    adopted = Adopt(champion.version, generation, tuple(record.version for record in warm))
+    actions = (*(RecordVersion(record, deploy=False) for record in unknown), *allowed, adopted)
+    return Move(actions, _because(by, f"adopt version {champion.version} as it is served", reason))
 
 
 def rollback_targets(status: Status, version: int | None) -> tuple[int, ...]:

@@ -94,6 +94,16 @@ def _deploy_first(status: OpenStatus, action: act.DeployFirst, seq: int, at: flo
     _crown(status, action.version, at)
 
 
+def _adopt(status: OpenStatus, action: act.Adopt, seq: int, at: float) -> None:
+    if action.generation <= status.generation or status.rollout is not None:
+        raise InvariantError(f"routes of generation {action.generation} cannot be adopted at {status.generation}")
+    status.generation = action.generation
+    status.salt, status.watch = f"a{seq}", None
+    _crown(status, action.version, at)
+    status.previous = dict.fromkeys(reversed(action.previous))
+    status.served.update(action.previous)
+
+
 def _start_rollout(status: OpenStatus, action: act.StartRollout, seq: int, at: float) -> None:
     if status.rollout is not None:
         raise InvariantError(f"rollout {status.rollout.id} is under way")
@@ -299,6 +309,7 @@ _APPLY: dict[type, Any] = {
     act.StartTraining: _start_training,
     act.FinishTraining: _finish_training,
     act.DeployFirst: _deploy_first,
+    act.Adopt: _adopt,
     act.StartRollout: _start_rollout,
     act.EnterStep: _enter_step,
     act.PauseRollout: _pause,

@@ -26,7 +26,9 @@ class Snapshot:
     """The world as it looked when the tick began. Empty fields mean: nothing was seen, never that all is well."""
 
     event_time: float | None = None
-    """The newest event time in the prediction log."""
+    """The newest event time in the prediction log that can be believed."""
+    ahead: int = 0
+    """Rows whose event time lies too far ahead of the others to be believed."""
     assessment: Assessment | None = None
     """Of the champion's traffic since it went live; None while there is none."""
     assessed: int | None = None
