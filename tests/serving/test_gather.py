@@ -19,9 +19,10 @@ from trimtab.serving.ids import IdSource
 from trimtab.serving.inputs import Inputs
 from trimtab.serving.log import LogWriter
 from trimtab.serving.metrics import Metrics
+from trimtab.serving.pace import ROWS_MAX, Pace
 from trimtab.serving.package import InputSpec, RuntimeSpec, Signature
 from trimtab.serving.runtimes.base import Answers, Outputs, Row, columns_of_rows, plain
-from trimtab.serving.scoring import Scorer
+from trimtab.serving.scoring import RowJob, Scorer
 from trimtab.serving.shadow import ShadowQueue
 
 
@@ -61,7 +62,7 @@ class Doubling:
 class Parts:
     """A gatherer with what it needs around it."""
 
-    def __init__(self, tmp_path: Path, sync: bool = False, turn_s: float = 10.0) -> None:
+    def __init__(self, tmp_path: Path, sync: bool = False, wait_s: float = 10.0) -> None:
         self.model = Doubling()
         self.metrics = Metrics()
         self.log = LogWriter(tmp_path, "w", 10.0, 1000)
@@ -71,22 +72,23 @@ class Parts:
         self.counted: list[tuple[int, int]] = []
         self.gatherer = Gatherer(
             self.scorer,
-            turn_s,
+            wait_s,
             self.log.settled if sync else None,
             lambda status, count: self.counted.append((status, count)),
             _failure,
         )
 
+    def job(self, value: float) -> RowJob:
+        return self.scorer.prepare(self.deployment, None, Inputs(1, {"f": [value], "s": ["x"]}), None, 0.0)
+
+    def added(self, job: RowJob) -> asyncio.Future[Answer]:
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.gatherer.add(job).deliver = future.set_result
+        return future
+
     async def answer(self, *values: float) -> list[Any]:
         """What each of the rows, which arrive in one turn, is answered: its prediction, or a response."""
-        loop = asyncio.get_running_loop()
-        futures = []
-        for value in values:
-            future: asyncio.Future[Answer] = loop.create_future()
-            job = self.scorer.prepare(self.deployment, None, Inputs(1, {"f": [value], "s": ["x"]}), None, 0.0)
-            self.gatherer.add(job).deliver = future.set_result
-            futures.append(future)
-        answers = await asyncio.gather(*futures)
+        answers = await asyncio.gather(*(self.added(self.job(value)) for value in values))
         return [msgspec.json.decode(a)["outputs"][0]["data"][0] if isinstance(a, bytes) else a for a in answers]
 
 
@@ -97,8 +99,9 @@ def _failure(error: Exception) -> Response:
 
 
 def test_rows_of_one_turn_are_scored_in_one_call(tmp_path: Path) -> None:
-    """Twelve clients are ready at once; each gets its own answer, the model is called once."""
+    """Eleven clients are ready at once; each gets its own answer, the model is called once."""
     parts = Parts(tmp_path)
+    parts.deployment.champion.pace.took(8, 0.0001)
 
     async def play() -> list[Any]:
         parts.log.start()
@@ -132,10 +135,45 @@ def test_a_defect_of_a_model_is_answered(tmp_path: Path) -> None:
     assert (one.status, other.status, later) == (500, 500, 2.0)
 
 
-def test_what_would_wait_too_long_is_refused(tmp_path: Path) -> None:
-    """The machine stalls: rows whose turn would come too late are told to come back."""
-    (answer,) = asyncio.run(Parts(tmp_path, turn_s=-1.0).answer(1))
-    assert (answer.status, answer.headers) == (503, ((b"Retry-After", b"1"),))
+def test_what_would_wait_too_long_is_refused_at_once(tmp_path: Path) -> None:
+    """More comes than a slow model can score: those who got in are answered, the rest are told to come back."""
+    parts = Parts(tmp_path, wait_s=0.05)
+    for rows in (1, 2, 4, 8):
+        parts.deployment.champion.pace.took(rows, 0.005 * rows)  # four rows a call; ten wait 50 ms
+
+    async def play() -> tuple[list[Any], RequestError]:
+        jobs = [parts.job(1.0) for _ in range(12)]
+        first = asyncio.gather(*(parts.added(job) for job in jobs[:11]))
+        with pytest.raises(RequestError) as refused:
+            parts.gatherer.add(jobs[11])
+        return await first, refused.value
+
+    answers, refused = asyncio.run(play())
+    assert len(answers) == 11
+    assert (refused.status, refused.headers) == (503, ((b"Retry-After", b"1"),))
+    assert parts.model.calls[0] == 4
+
+
+@pytest.mark.parametrize(
+    ("call_s", "row_s", "rows"),
+    [
+        pytest.param(20e-6, 3e-6, ROWS_MAX, id="compiled"),
+        pytest.param(0.06, 0.0001, ROWS_MAX, id="a native forest"),
+        pytest.param(0.0, 0.2, 1, id="every row is slow"),
+        pytest.param(0.001, 0.002, 10, id="a nearest neighbour"),
+    ],
+)
+def test_rows_per_call_follow_what_a_call_takes(call_s: float, row_s: float, rows: int) -> None:
+    """Where a row is what costs, calls stay short; where the call is, they are full."""
+    pace = Pace()
+    biggest = 1
+    for _ in range(40):
+        pace.took(pace.rows, call_s + row_s * pace.rows)
+        biggest = max(biggest, pace.rows)
+    assert pace.rows == pytest.approx(rows, abs=1)
+    assert biggest <= 2 * rows + 8
+    expected = -(-100 // pace.rows) * call_s + 100 * row_s
+    assert pace.wait_s(100) == pytest.approx(expected, rel=0.3)
 
 
 def test_an_answer_waits_for_its_record(tmp_path: Path) -> None:

@@ -102,7 +102,11 @@ class App:
 
     def handle(self, request: Request) -> Answer | Later | Awaitable[Answer]:
         """Answer a request. Never raises."""
-        job = self._quick.take(request)
+        try:
+            job = self._quick.take(request)
+        except RequestError as error:  # overloaded
+            self._metrics.response("infer", error.status)
+            return self._failure("infer", error)
         if job is not None:
             return job
         target = self._targets.get(request.url)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import msgspec
 from trimtab.core.domain.errors import DataError, ExternalError, IntegrityError, InvariantError, TrimtabError
 from trimtab.core.domain.routes import Routes, Share
 from trimtab.serving.metrics import ArmCounters
+from trimtab.serving.pace import Pace
 from trimtab.serving.package import MANIFEST, ClassValue, Signature
 from trimtab.serving.records import Layout
 from trimtab.serving.router import Router
@@ -28,6 +29,7 @@ class Slot:
     model: Model
     layout: Layout
     counters: ArmCounters
+    pace: Pace = field(default_factory=Pace, kw_only=True)
     champion: int | None = None
     """The version whose baseline the traffic is compared with; None: this one."""
 

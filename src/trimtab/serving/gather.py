@@ -1,7 +1,8 @@
 """Single rows that arrive in one turn of the event loop are scored in one call when it ends.
 
 Nothing ever waits for company: what is there when the turn ends goes, so a lone request is as quick as without, and
-under load the price of a call (finding the model's memory cold, above all) is shared by all rows of the turn.
+under load the price of a call (finding the model's memory cold, above all) is shared by all rows of the turn. Calls are
+kept short, and the sockets are read between them: where more comes than can be scored, the rest is refused at once.
 """
 
 from __future__ import annotations
@@ -14,42 +15,49 @@ from itertools import repeat
 
 from trimtab.serving.http import Answer, RequestError, Response, unavailable
 from trimtab.serving.oip import encode_row
+from trimtab.serving.pace import ROWS_MAX
 from trimtab.serving.scoring import RowJob, Scorer
-
-ROWS_MAX = 256
-"""Rows of one call."""
-
 
 Answers = Sequence[tuple[RowJob, Answer]]
 
 
 class Gatherer:
-    """The rows of this turn.
+    """The rows that wait.
 
-    ``turn_s``: rows that would wait longer than this for those before them are refused with 503. ``settled``: where a
+    ``wait_s``: a row that would wait longer than this for those before it is refused with 503. ``settled``: where a
     record has to be on disk before its answer goes out, a future of that. ``failure``: the answer to an error.
     """
 
     def __init__(
         self,
         scorer: Scorer,
-        turn_s: float,
+        wait_s: float,
         settled: Callable[[], asyncio.Future[None]] | None,
         answered: Callable[[int, int], None],
         failure: Callable[[Exception], Response],
     ) -> None:
         self._scorer = scorer
-        self._turn_s = turn_s
+        self._wait_s = wait_s
         self._settled = settled
         self._answered = answered
         self._failure = failure
         self._waiting: list[RowJob] = []
+        self._due = False
+        """A look at what waits is scheduled."""
 
     def add(self, job: RowJob) -> RowJob:
-        """The row is answered once the turn has ended."""
-        if not self._waiting:
+        """The row is answered once the turn has ended, or its turn has come.
+
+        Raises:
+            RequestError: 503, too many wait already.
+        """
+        waiting, pace = self._waiting, job.slot.pace
+        if len(waiting) >= pace.rows and pace.wait_s(len(waiting)) > self._wait_s:
+            raise unavailable(f"the server is overloaded: {len(waiting)} rows wait already")
+        waiting.append(job)
+        if not self._due:
+            self._due = True
             asyncio.get_running_loop().call_soon(self._look_again, 1)
-        self._waiting.append(job)
         return job
 
     def _look_again(self, seen: int) -> None:
@@ -61,22 +69,37 @@ class Gatherer:
         if seen < waiting < ROWS_MAX:
             asyncio.get_running_loop().call_soon(self._look_again, waiting)
         else:
-            self._score_all()
+            self._score_some()
 
-    def _score_all(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        until = time.perf_counter() + self._turn_s
-        for group in _by_slot(waiting):
-            for first in range(0, len(group), ROWS_MAX):
-                part = group[first : first + ROWS_MAX]
-                if time.perf_counter() > until:
-                    answers = self._failures(part, unavailable("the server is overloaded"))
-                else:
-                    answers = self._answers(part)
-                if self._settled is None:
-                    _deliver(answers)
-                else:
-                    self._settled().add_done_callback(partial(_deliver, answers))
+    def _score_some(self) -> None:
+        """One call; what it leaves waits until the sockets were looked at."""
+        jobs = self._next_jobs()
+        started = time.perf_counter()
+        answers = self._answers(jobs)
+        jobs[0].slot.pace.took(len(jobs), time.perf_counter() - started)
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._score_some)
+        else:
+            self._due = False
+        if self._settled is None:
+            _deliver(answers)
+        else:
+            self._settled().add_done_callback(partial(_deliver, answers))
+
+    def _next_jobs(self) -> list[RowJob]:
+        """Rows of the version that the first one needs (a swap within the turn must not mix versions)."""
+        waiting = self._waiting
+        slot = waiting[0].slot
+        most = slot.pace.rows
+        if len(waiting) <= most and all(job.slot is slot for job in waiting):
+            self._waiting = []
+            return waiting
+        taken: list[RowJob] = []
+        left: list[RowJob] = []
+        for job in waiting:
+            (taken if job.slot is slot and len(taken) < most else left).append(job)
+        self._waiting = left
+        return taken
 
     def _answers(self, jobs: list[RowJob]) -> Answers:
         """Score and record rows of one version."""
@@ -103,17 +126,6 @@ class Gatherer:
         answer = self._failure(error)
         self._answered(answer.status, len(jobs))
         return [(job, answer) for job in jobs]
-
-
-def _by_slot(waiting: list[RowJob]) -> list[list[RowJob]]:
-    """By identity of the slot: a swap within the turn must not mix versions."""
-    slot = waiting[0].slot
-    if all(one.slot is slot for one in waiting):
-        return [waiting]
-    groups: dict[int, list[RowJob]] = {}
-    for one in waiting:
-        groups.setdefault(id(one.slot), []).append(one)
-    return list(groups.values())
 
 
 def _deliver(answers: Answers, _settled: asyncio.Future[None] | None = None) -> None:

@@ -58,7 +58,11 @@ class QuickPath:
         self._known[url] = (deployment, slot)
 
     def take(self, request: Request) -> RowJob | None:
-        """The request on its way to its answer; None: it is not of this form."""
+        """The request on its way to its answer; None: it is not of this form.
+
+        Raises:
+            RequestError: 503, too many wait already.
+        """
         known = self._known.get(request.url)
         headers = request.headers
         if (

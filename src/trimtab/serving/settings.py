@@ -31,8 +31,8 @@ class Limits:
     """Requests that a connection may send ahead of their answers; with more waiting it is not read."""
     connections: int = 4096
     """Open connections of one worker; beyond them 503 and close."""
-    turn_s: float = 0.5
-    """Requests that would have waited longer than this within one turn of the event loop get 503 with Retry-After."""
+    turn_s: float = 0.25
+    """Requests that would wait longer than this for those before them get 503 with Retry-After at once."""
     request_s: float = 30.0
     """From the first byte of a request to its last; slower clients get 408."""
     idle_s: float = 75.0
