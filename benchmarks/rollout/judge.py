@@ -19,6 +19,8 @@ from trimtab.wiring import Workspace
 
 BAD = 2
 STATED_LOSS_S = 1.0
+UNDER_WAY_S = 0.5
+"""An answer that the worker sent before its kill is received, and noted, this much later at most on busy processors."""
 
 
 def judge(
@@ -95,7 +97,7 @@ def _records(project: Project, clients: Clients, kills: list[tuple[float, str]],
     wrong += [
         f"prediction {answer.identity}, answered at {answer.at:.3f}, is not in the log"
         for answer in missing
-        if not any(0 <= when - answer.at <= STATED_LOSS_S for when in at)
+        if not any(-UNDER_WAY_S <= when - answer.at <= STATED_LOSS_S for when in at)
     ]
     return len(missing)
 
