@@ -19,7 +19,7 @@ from trimtab.core.domain.times import parse_duration
 if TYPE_CHECKING:
     from trimtab.controller.commands import Outcome
     from trimtab.core.domain.gate import VersionRecord
-    from trimtab.training.spec import TrainSpec
+    from trimtab.training.spec import Strategy, TrainSpec
     from trimtab.wiring import Workspace
 
 REJECTED = 3
@@ -28,7 +28,7 @@ REJECTED = 3
 def train(
     *,
     strategy: Annotated[
-        Literal["full", "sliding-window"] | None, Parameter(help="Another one than the project's.")
+        Literal["full", "sliding-window", "auto"] | None, Parameter(help="Another one than the project's.")
     ] = None,
     window: Annotated[str | None, Parameter(help="Of the newest history, e.g. 90d; with sliding-window.")] = None,
     now: Annotated[str | None, Parameter(help="Train as of this time (ISO, UTC): later rows do not count.")] = None,
@@ -49,7 +49,7 @@ def train(
     """
     from trimtab.controller import commands
     from trimtab.controller.codec import record_of
-    from trimtab.training.pipeline import run
+    from trimtab.training.job import run_and_record
 
     desk = _at(workspace(common), now)
     name = actor(by)
@@ -57,7 +57,7 @@ def train(
     desk.check()
     _check(desk)
     with progress(quiet=common.json) as say:
-        result = run(asked, desk.services(), say)
+        result = run_and_record(asked, desk.services(), say)
     record = record_of(result["record"])
     outcome = commands.record(desk, record, deploy=deploy, actor=name)
     if common.json:
@@ -133,12 +133,12 @@ def _check(desk: Workspace) -> None:
     check_data(desk.project, head(first), first.name, desk.project_file)
 
 
-def _spec(desk: Workspace, strategy: str | None, window: str | None, actor: str) -> TrainSpec:
+def _spec(desk: Workspace, strategy: Strategy | None, window: str | None, actor: str) -> TrainSpec:
     from trimtab.controller import commands
     from trimtab.training.spec import Quarantine, TrainSpec
 
     settings = desk.project.retraining
-    chosen = strategy or ("sliding-window" if window else settings.strategy)
+    chosen: Strategy = strategy or ("sliding-window" if window and settings.strategy == "full" else settings.strategy)
     window_s = parse_duration(window) if window else settings.window
     if chosen == "full" and window:
         raise UserError("--window has no effect with --strategy full")
@@ -149,8 +149,8 @@ def _spec(desk: Workspace, strategy: str | None, window: str | None, actor: str)
         job=f"m{status.seq + 1}-{secrets.token_hex(3)}",
         trigger="demand",
         now=now,
-        strategy="sliding-window" if chosen == "sliding-window" else "full",
-        window_s=window_s if chosen == "sliding-window" else None,
+        strategy=chosen,
+        window_s=None if chosen == "full" else window_s,
         quarantines=tuple(Quarantine(a, now if b is None else b, tuple(f)) for a, b, f in status.quarantines),
         champion=status.champion,
         actor=actor,

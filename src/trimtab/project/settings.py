@@ -75,10 +75,10 @@ class Retraining(Section):
     """Least time between two trainings that the loop starts by itself. A week: the evidence of the first must have
     had time to come in before a second is worth its price."""
     strategy: Literal["full", "sliding-window", "auto"] = "full"
-    """`full`: all history, less what is quarantined. `sliding-window`: the newest `window` of it. `auto`: both are fitted
-    and compete on the newest labelled rows before the ones that the gates look at; the window begins at the change
-    where a diagnosis found one. It costs two more fits. Full wins more often
-    than habit says; a window pays where the world really has changed."""
+    """`full`: all history, less what is quarantined. `sliding-window`: the newest `window` of it. `auto`: both are
+    fitted and compete on the newest labelled rows before those that the gates look at; where a diagnosis named a
+    change, the window begins there. Costs two more fits. Full wins more often than habit says; a window pays where the
+    world really has changed."""
     window: Duration | None = None
     """With `sliding-window` and `auto`: how much of the newest history is trained on. Default with `auto`: the newest
     30 % of the rows."""

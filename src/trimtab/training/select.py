@@ -59,8 +59,17 @@ def select(
     if len(chosen) < 2:
         raise DataError(f"{len(chosen)} of {len(at):,} rows are left to train on ({left_out}) as of {iso(spec.now)}")
     order = chosen[np.argsort(at[chosen], kind="stable")]
-    training = split_at(at[order], evaluation_share, left_out)
+    training = _split(at[order], spec.evaluate_from, evaluation_share, left_out)
     return Selection(order, training, float(at[order[training]]), *counts)
+
+
+def _split(at: Floats, evaluate_from: float | None, share: float, left_out: str) -> int:
+    if evaluate_from is None:
+        return split_at(at, share, left_out)
+    training = int(np.searchsorted(at, evaluate_from, side="left"))
+    if not 0 < training < len(at):
+        raise DataError(f"no row lies {'before' if training == 0 else 'at or after'} {iso(evaluate_from)} ({left_out})")
+    return training
 
 
 def split_at(at: Floats, evaluation_share: float, left_out: str = "") -> int:

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 from trimtab.core.domain.errors import UserError
 
-Strategy = Literal["full", "sliding-window"]
+Strategy = Literal["full", "sliding-window", "auto"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,8 @@ class TrainSpec:
     """No row before this event time, e.g. the change point."""
     until: float | None = None
     """No row after this event time."""
+    evaluate_from: float | None = None
+    """Rows from this event time on are held out; None: the newest ``retraining.evaluation_share`` of them."""
     quarantines: tuple[Quarantine, ...] = ()
     champion: int | None = None
     """The version to compare with; None for the first."""

@@ -104,6 +104,7 @@ def _train(policy: Policy, status: Status, now: float, trigger: str, reason: Rea
         trigger=trigger,
         strategy=policy.retrain.strategy,
         window_s=policy.retrain.window_s,
+        since=incident.since if incident is not None and policy.retrain.strategy == "auto" else None,
         until=now,
         quarantines=status.quarantines,
         champion=status.champion,

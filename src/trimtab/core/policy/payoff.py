@@ -38,7 +38,9 @@ class PayoffSettings:
     memory: float = 0.95
     """What a gain that was seen one block earlier counts."""
     discount: float = 0.7
-    """What a loss of one block earlier counts in the present level."""
+    """What a loss of one block earlier counts in the present level, and in the weights of the versions."""
+    kind_discount: float = 0.9
+    """The same where kinds are compared: a steadier judgement, since a run follows from it."""
     excess_from: float = 1.3
     """The level may be this many times what the newest version began with, before that is evidence of a change."""
     excess_most: float = 2.0
@@ -90,7 +92,7 @@ def standing(settings: PayoffSettings, facts: Facts) -> Standing:
     rows = float(facts.available[-1])
     growth = {kind: _growth(facts, kind, _newest_rows(facts, kind), rows) for kind in (FULL, WINDOW)}
     levels = _discounted(facts.role_losses, settings.discount)
-    preferred, counted = _kinds(settings, facts, slope, levels)
+    preferred, counted = _kinds(settings, facts, slope)
     excess = _excess(settings, facts)
     level, step = 0.0, 0.0
     if facts.labelled:
@@ -142,7 +144,8 @@ def _discounted(losses: Floats, discount: float) -> Floats:
     return level
 
 
-def _kinds(settings: PayoffSettings, facts: Facts, slope: dict[Kind, float], levels: Floats) -> tuple[Kind, Kind]:
+def _kinds(settings: PayoffSettings, facts: Facts, slope: dict[Kind, float]) -> tuple[Kind, Kind]:
+    levels = _discounted(facts.role_losses, settings.kind_discount)
     runs = [model.kind for model in facts.models[1:]]
     if FULL in runs and WINDOW in runs:
         preferred = WINDOW if levels[WINDOW_ROLE] < levels[FULL_ROLE] else FULL

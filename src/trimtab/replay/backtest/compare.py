@@ -113,15 +113,12 @@ def compare(
         progress(f"{len(wanted)} models of {len(history.at):,} rows")
         fits.begin(wanted)
         bench = Bench(history, when, fits, metric)
-        never = tuple(bench.loss(single(Model(FIRST, 0)), batch) for batch in range(history.batches))
-        charge = price * sum(never) / len(never)
-        best = oracle(bench, charge)
-        floor = _cost(bench, [single(model) for model in best], _changes(best), charge, never)
+        never, charge, floor = baseline(bench, price)
         outcomes = []
         for name in names:
             progress(name)
             outcomes.append(
-                _oracle_outcome(bench, best, charge, never)
+                _oracle_outcome(bench, charge, never)
                 if name == "oracle"
                 else play(players[name], bench, charge, never, floor)
             )
@@ -140,6 +137,15 @@ def compare(
             seconds=perf_counter() - started,
             notes=_notes(history, when),
         )
+
+
+def baseline(bench: Bench, price: float) -> tuple[tuple[float, ...], float, float]:
+    """What all policies are measured by: the losses of ``never``, the price of a run in the same unit, and the least
+    cost of all (the oracle's)."""
+    never = tuple(bench.loss(single(Model(FIRST, 0)), batch) for batch in range(bench.history.batches))
+    charge = price * sum(never) / len(never)
+    best = oracle(bench, charge)
+    return never, charge, _cost(bench, [single(model) for model in best], _changes(best), charge, never)
 
 
 def play(policy: Policy, bench: Bench, charge: float, never: Sequence[float], floor: float) -> Outcome:
@@ -206,7 +212,8 @@ def _changes(best: Sequence[Model]) -> int:
     return sum(model.batch == batch and model.kind != FIRST for batch, model in enumerate(best))
 
 
-def _oracle_outcome(bench: Bench, best: Sequence[Model], charge: float, never: Sequence[float]) -> Outcome:
+def _oracle_outcome(bench: Bench, charge: float, never: Sequence[float]) -> Outcome:
+    best = oracle(bench, charge)
     runs = [
         Action(batch, "retrain", "the cheapest course in hindsight", model.kind)
         for batch, model in enumerate(best)

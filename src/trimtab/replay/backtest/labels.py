@@ -9,9 +9,15 @@ import numpy.typing as npt
 
 from trimtab.core.policy.facts import WINDOW, Kind
 from trimtab.replay.backtest.history import History
+from trimtab.training.maturity import due_after
 from trimtab.training.select import delay_quantile
 
 Rows = npt.NDArray[np.intp]
+Floats = npt.NDArray[np.float64]
+JUDGED = 0.5
+"""Share of a batch's rows whose label must be due before the batch is judged, by those rows."""
+MORE = 1.1
+"""When there are so many times the rows, it is learnt again when labels are due."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,7 +27,7 @@ class Schedule:
     history: History
     known: npt.NDArray[np.int64]
     """(batches,) labelled batches before each batch begins: the first so many, each with nearly all of its labels."""
-    available: npt.NDArray[np.float64]
+    available: Floats
     """(batches,) rows that could be trained on before each batch."""
     until: npt.NDArray[np.int64]
     """(batches,) the first batch of which no row could be trained on."""
@@ -53,7 +59,7 @@ def schedule(history: History) -> Schedule:
     return _by_row(history, history.known_at)
 
 
-def _delayed(history: History, known_at: npt.NDArray[np.float64]) -> Schedule:
+def _delayed(history: History, known_at: Floats) -> Schedule:
     """Labels come in order of time: the first so many rows are labelled."""
     now = history.at[history.cut[:-1]]
     first = np.minimum(np.searchsorted(known_at, now, side="right"), history.cut[:-1])
@@ -63,33 +69,50 @@ def _delayed(history: History, known_at: npt.NDArray[np.float64]) -> Schedule:
     return Schedule(history, known, available.astype(np.float64), until, (None,) * history.batches, {})
 
 
-def _by_row(history: History, known_at: npt.NDArray[np.float64]) -> Schedule:
-    """Labels come one by one: only cohorts count that are old enough for nearly all of theirs to be there.
+def _by_row(history: History, known_at: Floats) -> Schedule:
+    """Labels come one by one: a row counts once its label is due, whatever its outcome.
 
-    The same rule as a training run's (``trimtab.training.select.mature_rows``): what arrives early is not like what
-    arrives late.
+    Due is what ``trimtab.training.maturity`` learns from cohorts that are old enough; before there are any, those
+    cohorts alone count (``trimtab.training.select.mature_rows``). What arrives early is not like what arrives late.
     """
     first, at = history.initial_rows, history.at
-    known, available, until, masks = [], [], [], []
-    for batch in range(history.batches):
-        end = int(history.cut[batch])
-        now = history.starts(batch)
+    known, available, until, masks = [0], [float(first)], [0], [np.arange(int(history.cut[0])) < first]
+    judged: dict[int, Rows] = {}
+    due, learnt = None, 0
+    for batch in range(1, history.batches):
+        end, now = int(history.cut[batch]), history.starts(batch)
         there = known_at[:end] <= now
         there[:first] = True
         delay = delay_quantile(at[:end][there], known_at[:end][there], history.question.label_maturity)
-        mature = at[:end] <= now - delay
-        mature[:first] = True
-        mask = there & mature
-        ends = history.cut[1 : batch + 1]
-        known.append(int(np.searchsorted(at[ends - 1] + delay, now, side="right")) if batch else 0)
+        old = there & (at[:end] <= now - delay)
+        old[:first] = True
+        if due is None or old.sum() > MORE * learnt:
+            due, learnt = _due(history, known_at, np.flatnonzero(old), delay), int(old.sum())
+        ripe = old | (at[:end] + due[:end] <= now)
+        mask = there & ripe
+        while len(judged) < batch:
+            rows = np.arange(*history.rows_of(len(judged)).indices(end))
+            if ripe[rows].mean() < JUDGED or not mask[rows].any():
+                break
+            judged[len(judged)] = rows[mask[rows]]
+        known.append(len(judged))
         last = int(np.flatnonzero(mask)[-1]) + 1
         until.append(int(np.searchsorted(history.cut[:-1], last, side="left")))
         available.append(float(mask.sum()))
         masks.append(mask)
-    in_order = np.maximum.accumulate(np.array(known, dtype=np.int64))
-    judged = {
-        batch: rows[known_at[rows] <= history.starts(int(np.searchsorted(in_order, batch, side="right")))]
-        for batch in range(int(in_order[-1]))
-        for rows in [np.arange(history.cut[batch], history.cut[batch + 1])]
-    }
-    return Schedule(history, in_order, np.array(available), np.array(until, dtype=np.int64), tuple(masks), judged)
+    return Schedule(history, np.array(known), np.array(available), np.array(until), tuple(masks), judged)
+
+
+def _due(history: History, known_at: Floats, old: Rows, delay: float) -> Floats:
+    """(n,) seconds after its event that each row's label is due; every row's is ``delay`` where that is short."""
+    same = np.full(len(history.at), delay)
+    if delay <= (history.at[-1] - history.starts(0)) / history.batches:
+        return same
+    found = due_after(
+        history.frame.iloc[old],
+        known_at[old] - history.at[old],
+        history.frame,
+        history.question.label_maturity,
+        history.coded,
+    )
+    return same if found is None else found
