@@ -9,9 +9,12 @@ import pandas as pd
 import pytest
 
 from tests.training.rows import START, frame, project, write
+from trimtab.adapters.dvc import DvcStore
+from trimtab.adapters.mlflow import MlflowRegistry
 from trimtab.core.domain.times import DAY_S
 from trimtab.training.compete import compete
 from trimtab.training.history import load_history
+from trimtab.training.pipeline import Services, run
 from trimtab.training.select import select
 from trimtab.training.spec import TrainSpec
 
@@ -81,3 +84,15 @@ def test_the_comparison_is_plain(tmp_path: Path) -> None:
     record = contest.record()
     assert {"metric", "winner", "text", "candidates", "block_rows"} <= set(record)
     assert np.isfinite([candidate["value"] for candidate in record["candidates"]]).all()
+
+
+def test_a_whole_run_keeps_the_comparison(tmp_path: Path) -> None:
+    """`retraining.strategy: auto`: what is registered is the winner's, and why it won can be read a year later."""
+    write(tmp_path, changed(frame(3000)))
+    registry = MlflowRegistry(f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "artifacts", "parcels", "parcels")
+    settled = project(estimator={"parameters": {"max_iter": 20}})
+    done = run(spec(since=CHANGE), Services(settled, tmp_path, registry, DvcStore(tmp_path)))
+    assert done["contest"]["winner"] == "sliding-window"
+    record = registry.get(done["version"])
+    assert record.strategy == "sliding-window"
+    assert record.trained_from >= CHANGE
