@@ -199,7 +199,8 @@ def labels(s: Stage) -> None:
 
 
 def _half(s: Stage) -> tuple[str, pd.Series]:
-    name = s.one(s.top)
+    fit = [c for c in s.top if 0.15 < _side(s.reference[c], s.reference[c]).mean() < 0.85]
+    name = s.one(fit)
     return name, _side(s.reference[name], s.after[name])
 
 

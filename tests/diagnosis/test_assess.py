@@ -242,3 +242,24 @@ def test_without_evaluation_there_is_no_performance_but_faults(start: tuple[Base
     result = assess(baseline, world.blocks)
     assert result.performance is None
     assert result.diagnosis.features == ("wind",)
+
+
+def test_labels_that_turned_round_freeze_instead_of_retrain(start: tuple[Baseline, World]) -> None:
+    """Since the deploy of the labelling job, 1 means no."""
+    baseline, world = fresh(start, 21)
+    world.live(baseline, 20)
+    world.live(baseline, 10, labels=lambda _true, scores, rng: 1 - draw(scores, rng))
+    result = assess(baseline, world.blocks)
+    assert (result.diagnosis.kind, result.diagnosis.remedy) == (Kind.LABEL_FAULT, Remedy.FIX_LABELS)
+    assert result.diagnosis.reasons[0].code == "LabelsTurned"
+    assert result.diagnosis.since == pytest.approx((start[1].day + 20) * DAY, abs=2 * DAY)
+
+
+def test_labels_of_other_rows_freeze_instead_of_retrain(start: tuple[Baseline, World]) -> None:
+    """The join by id went wrong: each row gets another row's label."""
+    baseline, world = fresh(start, 22)
+    world.live(baseline, 20)
+    world.live(baseline, 12, labels=lambda _true, scores, rng: rng.permutation(draw(scores, rng)))
+    result = assess(baseline, world.blocks)
+    assert (result.diagnosis.kind, result.diagnosis.remedy) == (Kind.LABEL_FAULT, Remedy.FIX_LABELS)
+    assert [fault.code for fault in result.faults] == ["LabelsUnrelated"]

@@ -9,6 +9,8 @@ from typing import Any
 
 from trimtab.core.diagnosis import Assessment, AssessSettings, assess
 from trimtab.core.diagnosis.rows import Case, cells_of, diagnose
+from trimtab.core.domain.errors import DataError
+from trimtab.frames.convert import missing_text
 from trimtab.offline.learner import Boosting, importance_of
 from trimtab.offline.models import load_model
 from trimtab.offline.tables import Delay, Live, OfflineModel, blocks_of
@@ -31,6 +33,9 @@ def diagnose_tables(
     """See ``trimtab.api.diagnose``."""
     taken = load_model(Path(model)) if isinstance(model, str | Path) else model
     fitted = OfflineModel.fit(reference, target, time, ignore, taken, delay or Delay())
+    for name in slices:
+        if name not in fitted.features:
+            raise DataError(f"--slices: {missing_text(name, list(fitted.features))}")
     live = Live.of(fitted, current, ignore)
     importance = importance_of(fitted)
     block_s = max(float(live.times[-1] - live.times[0]) / blocks, 1e-6)
@@ -67,8 +72,9 @@ def case_of(
         rivals={
             name: replace(model, fitted=each, given=True).scores(live.features) for name, each in (rivals or {}).items()
         },
-        slices=slices,
+        slices=tuple(name for name in slices if name in present),
         absent=live.absent,
         extra=live.extra,
         misfits=live.misfits,
+        strange=live.strange,
     )

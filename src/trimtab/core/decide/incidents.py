@@ -18,7 +18,7 @@ _QUIET = (Kind.NONE, Kind.DATA_FAULT)
 """Kinds that the diagnosis does not open by itself: nothing, and faults, which are tracked one by one."""
 
 
-_LABEL_CODES = ("ConstantLabels",)
+_LABEL_CODES = ("ConstantLabels", "LabelsTurned", "LabelsUnrelated")
 """Faults of the labels, not of the inputs."""
 
 

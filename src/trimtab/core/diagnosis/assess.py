@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from trimtab.core.diagnosis.explain import explain
 from trimtab.core.diagnosis.faults import find_faults
 from trimtab.core.diagnosis.labels import label_fault
 from trimtab.core.diagnosis.performance import judge
@@ -43,7 +44,9 @@ def assess(
     labels, label_blocks = label_fault(baseline, blocks, settings.labelled_min)
     performance, judged = judge(baseline, list(blocks), under | label_blocks, settings)
     drift = _drift(baseline, blocks, under, settings, now_s)
-    diagnosis = _diagnose(faults, labels, performance, drift)
+    unrelated, prior = (None, None) if performance is None else explain(baseline, blocks, judged, performance)
+    labels = labels if unrelated is None else (*labels, unrelated)
+    diagnosis = _diagnose(faults, labels, performance, drift, prior)
     return Assessment(diagnosis, (*faults, *labels), drift, performance, _views(blocks, under | label_blocks, judged))
 
 
@@ -62,6 +65,7 @@ def _diagnose(
     labels: tuple[Fault, ...],
     performance: PerformanceResult | None,
     drift: DriftResult | None,
+    prior: Reason | None,
 ) -> Diagnosis:
     standing = [fault for fault in faults if fault.until_s is None]
     broken = [fault for fault in labels if fault.until_s is None]
@@ -72,7 +76,7 @@ def _diagnose(
     if broken:
         return _label_fault(broken)
     if harm and performance is not None:
-        return _concept(performance, drift)
+        return _concept(performance, drift) if prior is None else _prior(performance, prior)
     if drift is not None and drift.drifted:
         return _shift(drift)
     return Diagnosis()
@@ -114,6 +118,14 @@ def _concept(performance: PerformanceResult, drift: DriftResult | None) -> Diagn
     severity = Severity.SEVERE if worse >= 0.1 else Severity.MODERATE
     alternatives = (Alternative(other, 0.3),)
     return Diagnosis(kind, Remedy.RETRAIN, severity, performance.since_s, tuple(moved), (), (reason,), alternatives)
+
+
+def _prior(performance: PerformanceResult, prior: Reason) -> Diagnosis:
+    """A full retrain mends it, too, and is what the loop can do by itself."""
+    reasons = (prior, Reason("LossWorse", performance.text, performance.loss, performance.baseline_loss))
+    rest = (Alternative(Kind.SUDDEN_DRIFT, round(1 - (prior.value or 0.0), 4)),)
+    since = performance.since_s
+    return Diagnosis(Kind.PRIOR_SHIFT, Remedy.RETRAIN, Severity.MODERATE, since, (), (), reasons, rest)
 
 
 def _shift(drift: DriftResult) -> Diagnosis:

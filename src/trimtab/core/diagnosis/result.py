@@ -53,7 +53,8 @@ class Fault:
     code: str
     """``MissingFlood``, ``ConstantColumn``, ``OutOfRange``, ``UnitChange``, ``UnseenCategories``,
     ``RenamedCategories``,
-    ``SwappedColumns``, ``WrongType``, ``AbsentColumn``."""
+    ``SwappedColumns``, ``WrongType``, ``AbsentColumn``; of labels ``ConstantLabels``, ``LabelsTurned``,
+    ``LabelsUnrelated``."""
     features: tuple[str, ...]
     since_s: float
     """Event time: start of the first block that shows it."""

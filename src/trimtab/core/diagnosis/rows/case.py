@@ -92,6 +92,8 @@ class Case:
     """Columns of current that the reference does not have."""
     misfits: Mapping[str, Flags] = field(default_factory=dict)
     """(m,) rows whose value was of another type than the reference's column and could not be read as it."""
+    strange: Flags = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
+    """(m,) rows with a label that is none of the reference's classes; empty: none."""
 
     @property
     def rows(self) -> int:

@@ -13,14 +13,28 @@ from trimtab.core.diagnosis.rows.values import longest_run
 from trimtab.core.diagnosis.rows.when import SEGMENTS, scan
 from trimtab.core.domain.diagnosis import Kind
 
+STRANGE_MIN = 0.02
 EXPECTED_MIN = 20.0
 """Labels of a class that must have been due before its absence counts."""
 
 
 def broken_labels(case: Case) -> list[Finding]:
     """Everything that the labels alone show."""
-    found = [*_constant(case), *_lost(case), *_holes(case)]
+    found = _strange(case) or [*_constant(case), *_lost(case), *_holes(case)]
     return found if found or case.classes else _unit(case)
+
+
+def _strange(case: Case) -> list[Finding]:
+    """Labels that are none of the classes: re-coded, or another column."""
+    if not case.strange.any():
+        return []
+    change = scan(np.zeros(1000, dtype=np.int64), case.strange.astype(np.int64), 2)
+    share = float(case.strange[change.first : change.end].mean())
+    if not change.real or share < STRANGE_MIN:
+        return []
+    text = f"{share:.0%} of the labels are none of the reference's classes"
+    first, end = change.first, change.end
+    return [Finding(Kind.LABEL_FAULT, "UnknownLabels", (), first, end, 0.97, text, share, STRANGE_MIN)]
 
 
 def _constant(case: Case) -> list[Finding]:
@@ -99,11 +113,16 @@ def _unit(case: Case) -> list[Finding]:
         return []
     now = known(labels[change.first : change.end])
     scores = known(case.scores[rows[change.first : change.end]])
+    just = known(np.concatenate([reference, labels[: change.first]])[-(change.end - change.first) :])
+    looks = [(each, best_change(each, now), distance(each, now)) for each in (before, just) if len(each) >= 30]
+    found, was, natural = min(
+        ((found, was, max(0.06, variation(each, len(now)))) for each, found, was in looks if found is not None),
+        key=lambda look: look[0].distance / look[2],
+    )
     moved_too = distance(known(case.reference_scores), scores)
-    was, found = distance(before, now), best_change(before, now)
-    if found is None or not found.known or was < 0.3 or moved_too > was / 3:
+    if was < 0.3 or moved_too > was / 2:
         return []
-    if found.distance > max(0.06, variation(before, len(now))) or 0.5 < found.scale < 2:
+    if found.distance > natural or 0.5 < found.scale < 2:
         return []
     text = f"the labels moved by a change of unit ({found.words}) and the predictions did not"
     sure = confidence(was, 0.15)

@@ -21,6 +21,8 @@ SCORES = 8
 """Cells of the score in the search; outcomes of a number have as many."""
 FINE = 20
 """Cells of the score in calibration."""
+RARE = 5e-4
+"""Probability that outcomes seem to change by chance."""
 ROWS_MIN = 100
 """Labelled rows, before and since, without which nothing is said of outcomes."""
 
@@ -85,8 +87,13 @@ def mature(labels: Numbers) -> Flags:
     return share[step] >= 0.8 * usual
 
 
-def relation(found: Outcomes) -> Change:
-    """The stretch (in labelled rows of current) where outcomes given the score differ most from all others."""
+def relation(found: Outcomes, adjacent: bool = False) -> Change:
+    """The stretch (in labelled rows of current) where outcomes given the score differ most from all others.
+
+    Args:
+        adjacent: the others are only the rows of current, and only chance limits: for streams whose outcomes never
+            stand still, where a change must show a signature of its own.
+    """
     known = slice(0, found.known)
     edges = np.unique(np.quantile(found.score[known], np.linspace(0, 1, SCORES + 1)[1:-1]))
     by_score = np.searchsorted(edges, found.score, side="right").astype(np.int64)
@@ -100,9 +107,20 @@ def relation(found: Outcomes) -> Change:
         size = len(cuts) + 3
     else:
         by_outcome, size = found.outcome.astype(np.int64), 2
-    joint: Codes = by_score * size + by_outcome
-    e = found.known
-    return scan(joint[:e], joint[e:], scores * size, (by_score[:e], by_score[e:], scores), base=e)
+    if adjacent:
+        return _given(by_score[found.known :], by_outcome[found.known :], scores, size, 1)
+    fine = _given(by_score, by_outcome, scores, size, found.known)
+    if found.number:
+        return fine
+    coarse = _given(by_score // ((scores + 1) // 2), by_outcome, 2, size, found.known)
+    return fine if fine.ratio >= coarse.ratio else coarse
+
+
+def _given(score: Codes, outcome: Codes, scores: int, size: int, known: int) -> Change:
+    joint = score * size + outcome
+    start = 0 if known == 1 else known
+    parts = (joint[:known], joint[start:], scores * size, (score[:known], score[start:], scores))
+    return scan(*parts, base=known, p=RARE)
 
 
 def marginal(found: Outcomes) -> Change:

@@ -32,6 +32,9 @@ SLOPE_MIN = 0.6
 TURNED_MAX = 1.3
 """Loss of labels turned back, relative to what was to be expected, up to which they count as turned round."""
 NATS_MIN = 5.0
+ADJACENT_MIN = 0.1
+"""Share of the labelled rows that must lie before a change which is told by the rows just before it."""
+WOBBLY_SLOPE = 0.25
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +45,12 @@ class Relation:
     change: Change
     given_scores: bool
     """The change is one of outcomes given the scores; otherwise only of how often which outcome comes."""
+    wobbly: bool
+    """Outcomes of this stream never stand still: the change is no more than usual by size, and only a signature of its
+    own, against the rows just before, makes it one."""
     since: Flags
+    before: Flags
+    """What it is compared with."""
     structure: list[Structure]
     excess: float
     """Loss since, relative to what the scores made expect: 0.1 is 10 % more."""
@@ -63,28 +71,45 @@ def relation_of(case: Case) -> Relation | None:
         return None
     change, given_scores = relation(found), True
     if not change.real and not found.number:
-        plain, given_scores = marginal(found), False
-        change = plain if plain.real else change
+        plain = marginal(found)
+        if plain.real:
+            change, given_scores = plain, False
     since = found.since(change)
-    if since.sum() < 30 or (~since).sum() < 30:
+    if change.real or change.gain < chance(16, 1000, 1e-4):
+        return _measured(case, found, change, given_scores, False, since, ~since)
+    near = relation(found, adjacent=True)
+    since = found.since(near)
+    before = ~since & (np.arange(len(since)) >= found.known)
+    if near.first < ADJACENT_MIN * len(found.rows):
+        since = found.since(change)
+        return _measured(case, found, change, given_scores, False, since, ~since)
+    return _measured(case, found, near, True, True, since, before)
+
+
+def _measured(
+    case: Case, found: Outcomes, change: Change, given_scores: bool, wobbly: bool, since: Flags, before: Flags
+) -> Relation | None:
+    if since.sum() < 30 or before.sum() < 30:
         return None
-    expected = expected_loss(found, ~since)
+    expected = expected_loss(found, before)
     usual = max(float(expected[since].mean()), 1e-12)
     over = (found.loss - expected)[since]
     return Relation(
         found,
         change,
         given_scores,
+        wobbly,
         since,
-        structures(case, found, since),
+        before,
+        structures(case, found, since, before),
         float(over.mean()) / usual,
         float(over.std()) / np.sqrt(len(over)) / usual,
-        _slope(found, since),
+        slope_of(found, since, before),
     )
 
 
-def _slope(found: Outcomes, since: Flags) -> float:
-    x = calibration(found, ~since)[since]
+def slope_of(found: Outcomes, since: Flags, before: Flags) -> float:
+    x = calibration(found, before)[since]
     y = found.outcome[since]
     spread = float(x.var())
     return float(np.cov(x, y)[0, 1] / spread) if spread > 1e-9 else 1.0
@@ -94,6 +119,8 @@ def relations(case: Case, seen: Relation | None) -> list[Finding]:
     """Findings that need labels, each with its own confidence."""
     if seen is None or not seen.change.real:
         return []
+    if seen.wobbly:
+        return _signed(case, seen)
     sure = confidence(seen.change.ratio, 1.0, 1.5)
     prior, how = prior_shift(seen)
     moved = _finding(case, seen, Kind.PRIOR_SHIFT, "PriorShift", sure * prior, how, recalibration_gain(seen), HARM_MIN)
@@ -114,6 +141,20 @@ def relations(case: Case, seen: Relation | None) -> list[Finding]:
     return [moved, broken, _concept(case, seen, sure * (0.2 + 0.8 * max(structured, unlike(seen) * (1 - prior))))]
 
 
+def _signed(case: Case, seen: Relation) -> list[Finding]:
+    """Where outcomes never stand still: labels that lost or turned their relation to the scores from one row to the
+    next, or a change that one column explains to a large part."""
+    best = seen.structure[0]
+    text = "turned round, the labels are as before"
+    turned = turned_round(seen)
+    if turned > 0:
+        return [_finding(case, seen, Kind.LABEL_FAULT, "LabelsTurned", 0.9, text, turned, TURNED_MAX)]
+    structured = confidence(best.ratio, 2.0) * confidence(best.explained, 10 * EXPLAINED_MIN)
+    lost = confidence(WOBBLY_SLOPE, max(abs(seen.slope), 1e-3), 1.5) * (1 - structured)
+    worse = confidence(max(seen.excess, 1e-9), 5 * HARM_MIN)
+    return [_unrelated(case, seen, 0.95 * lost * worse, 0.0), _concept(case, seen, 0.95 * structured * worse)]
+
+
 def _finding(
     case: Case, seen: Relation, kind: Kind, code: str, sure: float, text: str, value: float, limit: float
 ) -> Finding:
@@ -132,7 +173,7 @@ def _ends(case: Case, seen: Relation) -> int:
 def _concept(case: Case, seen: Relation, sure: float) -> Finding:
     """The relation of inputs and outcomes changed."""
     best = seen.structure[0]
-    expected = expected_loss(seen.found, ~seen.since)
+    expected = expected_loss(seen.found, seen.before)
     strong = best.ratio > 1 and best.explained > EXPLAINED_MIN
     path = best.path if strong else seen.found.loss - expected
     how = course(path[seen.found.known :])
@@ -155,24 +196,24 @@ def prior_shift(seen: Relation) -> tuple[float, str]:
     score moved as far as the shares make expect, against not at all (the labels alone moved): a likelihood ratio of
     two normal means.
     """
-    found, since = seen.found, seen.since
+    found, since, before = seen.found, seen.since, seen.before
     if found.number:
         return 0.0, ""
     edges = np.unique(np.quantile(found.score, np.linspace(0, 1, 11)[1:-1]))
     cell = np.searchsorted(edges, found.score, side="right")
     size = len(edges) + 1
     by_class = [
-        _g(cell[rows & since], cell[rows & ~since], size) for of in (0.0, 1.0) for rows in [found.outcome == of]
+        _g(cell[rows & since], cell[rows & before], size) for of in (0.0, 1.0) for rows in [found.outcome == of]
     ]
     outcome = found.outcome.astype(np.int64)
-    by_score = [_g(outcome[rows & since], outcome[rows & ~since], 2) for of in range(size) for rows in [cell == of]]
+    by_score = [_g(outcome[rows & since], outcome[rows & before], 2) for of in range(size) for rows in [cell == of]]
     keeps = sum(free - gain for gain, free in by_class) / 2
     differs = sum(gain - free for gain, free in by_score) / 2
-    now, was = float(outcome[since].mean()), float(outcome[~since].mean())
-    means = [float(found.score[(outcome == of) & ~since].mean()) for of in (0, 1)]
+    now, was = float(outcome[since].mean()), float(outcome[before].mean())
+    means = [float(found.score[(outcome == of) & before].mean()) for of in (0, 1)]
     due = (means[1] - means[0]) * (now - was)
-    shift = float(found.score[since].mean() - found.score[~since].mean())
-    error = float(found.score.std()) * np.sqrt(1 / since.sum() + 1 / (~since).sum())
+    shift = float(found.score[since].mean() - found.score[before].mean())
+    error = float(found.score.std()) * np.sqrt(1 / since.sum() + 1 / before.sum())
     along = (shift**2 - (shift - due) ** 2) / (2 * max(error, 1e-9) ** 2)
     if min(by_class, key=lambda each: each[1])[1] < 1 or not np.isfinite(along):
         return 0.0, ""
@@ -205,30 +246,32 @@ def _g(now: np.ndarray, before: np.ndarray, size: int) -> tuple[float, int]:
 
 def recalibration_gain(seen: Relation) -> float:
     """Relative gain of squared error when scores are recalibrated within the stretch."""
-    found, since = seen.found, seen.since
-    now, before = calibration(found, since)[since], calibration(found, ~since)[since]
+    found, since, before = seen.found, seen.since, seen.before
+    now, was = calibration(found, since)[since], calibration(found, before)[since]
     y = found.outcome[since]
-    old = float(((y - before) ** 2).mean())
+    old = float(((y - was) ** 2).mean())
     return 1 - float(((y - now) ** 2).mean()) / max(old, 1e-12)
 
 
 def turned_round(seen: Relation) -> float:
     """Loss with every label of the stretch turned round, relative to what was to be expected; 0 unless that mends
     it."""
-    found, since = seen.found, seen.since
+    found, since, before = seen.found, seen.since, seen.before
     if found.number or seen.slope > 0:
         return 0.0
-    p, y = calibration(found, ~since)[since], 1 - found.outcome[since]
+    p, y = calibration(found, before)[since], 1 - found.outcome[since]
     mended, due = float(((y - p) ** 2).mean()), float((p * (1 - p)).mean())
     ratio = mended / max(due, 1e-12)
-    return ratio if ratio < TURNED_MAX else 0.0
+    as_it_came = float(((found.outcome[since] - p) ** 2).mean())
+    mends = ratio < TURNED_MAX or mended - due < 0.05 * (as_it_came - due)
+    return ratio if mends else 0.0
 
 
 def unlike(seen: Relation) -> float:
     """How sure it is that the change is not alike at every score: labels that are broken by themselves follow the old
     calibration along a straight line (a channel that turns a fixed share of each class into the other)."""
-    found, since = seen.found, seen.since
-    x, y = calibration(found, ~since)[since], found.outcome[since]
+    found, since, before = seen.found, seen.since, seen.before
+    x, y = calibration(found, before)[since], found.outcome[since]
     edges = np.unique(np.quantile(x, np.linspace(0, 1, 21)[1:-1]))
     cell = np.searchsorted(edges, x, side="right")
     slope, offset = np.polyfit(x, y, 1) if np.ptp(x) > 0 else (0.0, float(y.mean()))
@@ -245,10 +288,10 @@ def unlike(seen: Relation) -> float:
 def channel(seen: Relation) -> float:
     """How sure it is that one class partly comes back as the other: a part of its rows at *every* score, whereas a
     shift of the odds leaves what was certain."""
-    found, since = seen.found, seen.since
+    found, since, before = seen.found, seen.since, seen.before
     if found.number:
         return 0.0
-    p = np.clip(calibration(found, ~since)[since], 1e-4, 1 - 1e-4)
+    p = np.clip(calibration(found, before)[since], 1e-4, 1 - 1e-4)
     y = found.outcome[since]
     best = -np.inf
     for lost in np.linspace(0.02, 0.98, 49):

@@ -9,12 +9,14 @@ import numpy as np
 from trimtab.core.diagnosis.rows.case import Case, Cells, category, numbers
 from trimtab.core.diagnosis.rows.finding import Finding, confidence
 from trimtab.core.diagnosis.rows.values import record
-from trimtab.core.diagnosis.rows.when import scan
+from trimtab.core.diagnosis.rows.when import Change, scan
 from trimtab.core.domain.diagnosis import Kind
 from trimtab.core.profiles.columns import Categorical
 
 SHARE_MIN = 0.02
 RUNS = 8
+BESIDE_MAX = 0.85
+"""A segment comes beside the others: a larger share is no segment."""
 
 
 def segments(case: Case) -> list[Finding]:
@@ -30,6 +32,8 @@ def segments(case: Case) -> list[Finding]:
         limit = SHARE_MIN + 3 * churn
         if not change.real or share <= limit:
             continue
+        if share > BESIDE_MAX:
+            continue  # everything is: see out_of_range
         what = _what(case, name, change.first, change.end)
         text = f"{name}: {share:.0%} of the rows are of a kind that the reference does not have ({what})"
         sure = confidence(share, limit)
@@ -40,6 +44,23 @@ def segments(case: Case) -> list[Finding]:
             )
         )
     return sorted(out, key=lambda each: -each.value)
+
+
+def out_of_range(case: Case, changes: dict[str, Change]) -> list[Finding]:
+    """Numbers that lie, nearly all of them, outside of the reference's range: no segment comes without the others."""
+    out = []
+    for name, change in changes.items():
+        cells = case.cells[name]
+        if not change.real or isinstance(case.reference[name], Categorical):
+            continue
+        share = float(cells.outside(cells.current[change.first : change.end]).mean())
+        churn = novelty(case, cells, name, change.end - change.first)
+        if share > BESIDE_MAX and churn < 0.3:
+            text = f"{name}: {share:.0%} of the values were never seen in the reference"
+            sure = confidence(share, 0.5, 1.5)
+            first, end = change.first, change.end
+            out.append(Finding(Kind.DATA_FAULT, "OutOfRange", (name,), first, end, sure, text, share, BESIDE_MAX))
+    return out
 
 
 def novelty(case: Case, cells: Cells, name: str, rows: int) -> float:

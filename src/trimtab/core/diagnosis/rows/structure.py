@@ -32,28 +32,30 @@ class Structure:
     explained: float
     """Share of the stretch's residual variance that lies between the column's cells."""
     path: Numbers
-    """(e + k,) residual times the direction of its cell: a row's share in the change."""
+    """(e + k,) residual by the calibration of before times the direction of its cell: a row's share in the change."""
 
     @property
     def ratio(self) -> float:
         return self.statistic / self.limit
 
 
-def structures(case: Case, found: Outcomes, since: Flags) -> list[Structure]:
+def structures(case: Case, found: Outcomes, since: Flags, before: Flags) -> list[Structure]:
     """One for each column, the strongest first."""
-    now, before = calibration(found, since), calibration(found, ~since)
-    plain = np.where(since, found.outcome - now, found.outcome - before)
-    centre = float(np.median(found.score)) if found.number else 0.5
+    now, was = calibration(found, since), calibration(found, before)
+    plain = np.where(since, found.outcome - now, found.outcome - was)
+    raw = found.outcome - was
     if found.number:
         spread = float(found.score.std()) or 1.0
-        signed = -plain * np.tanh((found.score - centre) / spread)
+        opinion = -np.tanh((found.score - float(np.median(found.score))) / spread)
     else:
-        signed = plain * (1 - 2 * before)
-    signed = np.where(since, signed - signed[since].mean(), signed - signed[~since].mean())
+        opinion = 1 - 2 * was
+    signed, raw_signed = plain * opinion, raw * opinion
+    signed = np.where(since, signed - signed[since].mean(), signed - signed[before].mean())
+    kinds = ((plain, raw), (signed, raw_signed - raw_signed[before].mean()))
     out = []
     for name, cells in case.cells.items():
         codes = np.concatenate([_known(case, cells.reference), cells.current[found.rows]])
-        both = [_one(name, codes, cells.size, kind, since, 2 * len(case.cells)) for kind in (plain, signed)]
+        both = [_one(name, codes, cells.size, kind, (since, before), 2 * len(case.cells)) for kind in kinds]
         out.append(max(both, key=lambda each: each.ratio))
     return sorted(out, key=lambda each: -each.ratio)
 
@@ -67,9 +69,12 @@ def _known(case: Case, codes: Codes) -> Codes:
     return codes[len(codes) - tail :][np.isfinite(labels) & sound]
 
 
-def _one(name: str, codes: Codes, size: int, residual: Numbers, since: Flags, tries: int) -> Structure:
+def _one(
+    name: str, codes: Codes, size: int, residuals: tuple[Numbers, Numbers], parts: tuple[Flags, Flags], tries: int
+) -> Structure:
+    (residual, raw), (since, before) = residuals, parts
     mean, variance, count = _moments(codes[since], residual[since], size)
-    was, was_variance, was_count = _moments(codes[~since], residual[~since], size)
+    was, was_variance, was_count = _moments(codes[before], residual[before], size)
     kept = (count >= COUNT_MIN) & (was_count >= COUNT_MIN)
     if kept.sum() < 2:
         return Structure(name, 0.0, 1.0, 0.0, np.zeros(len(codes)))
@@ -79,7 +84,7 @@ def _one(name: str, codes: Codes, size: int, residual: Numbers, since: Flags, tr
     spread = max(float((residual[since] ** 2).sum()), 1e-12)
     chance_part = float((count * error)[kept].sum())
     explained = max(float((count * apart**2)[kept].sum()) - chance_part, 0.0) / spread
-    return Structure(name, statistic, chance(int(kept.sum()), tries, 1e-4), explained, residual * apart[codes])
+    return Structure(name, statistic, chance(int(kept.sum()), tries, 1e-4), explained, raw * apart[codes])
 
 
 def _moments(codes: Codes, values: Numbers, size: int) -> tuple[Numbers, Numbers, Numbers]:

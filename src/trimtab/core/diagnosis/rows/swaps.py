@@ -18,6 +18,8 @@ LEFT_MAX = 0.3
 """Share of each column's movement that the exchange may leave unexplained."""
 SHARE_MIN = 0.1
 GRID = 30
+RECENT_MIN = 300
+"""Rows just before that are enough to compare with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,16 @@ def _explained(case: Case, changes: dict[str, Change], a: str, b: str) -> _Pair 
     if isinstance(case.reference[a], Categorical) != isinstance(case.reference[b], Categorical):
         return None
     first, end = min(one.first, other.first), max(one.end, other.end)
-    shares = _joint(case, a, b, first, end)
+    tried = [_mixture(case, a, b, first, end, recent) for recent in (False, True)]
+    found = [(share, left) for each in tried if each is not None for share, left in [each]]
+    share, left = min(found, key=lambda each: each[1], default=(0.0, 1.0))
+    return _Pair(a, b, first, end, share, left) if share >= SHARE_MIN and left <= LEFT_MAX else None
+
+
+def _mixture(case: Case, a: str, b: str, first: int, end: int, recent: bool) -> tuple[float, float] | None:
+    """(share of rows exchanged, share of the movement that is left), against the whole reference or the rows just
+    before."""
+    shares = _joint(case, a, b, first, end, recent)
     if shares is None:
         return None
     was_a, was_b, now_a, now_b = shares
@@ -80,17 +91,21 @@ def _explained(case: Case, changes: dict[str, Change], a: str, b: str) -> _Pair 
     if size <= 0:
         return None
     share = float(np.clip((np.dot(apart, now_a - was_a) - np.dot(apart, now_b - was_b)) / size, 0, 1))
-    left = max(
+    return share, max(
         _distance(now_a, was_a + share * apart) / max(_distance(now_a, was_a), 1e-9),
         _distance(now_b, was_b - share * apart) / max(_distance(now_b, was_b), 1e-9),
     )
-    return _Pair(a, b, first, end, share, left) if share >= SHARE_MIN and left <= LEFT_MAX else None
 
 
-def _joint(case: Case, a: str, b: str, first: int, end: int) -> tuple[Numbers, Numbers, Numbers, Numbers] | None:
+def _joint(
+    case: Case, a: str, b: str, first: int, end: int, recent: bool
+) -> tuple[Numbers, Numbers, Numbers, Numbers] | None:
     """Shares of both columns, before and now, over the same cells."""
     parts: list[Column] = []
-    for rows, table in ((slice(None), case.reference), (slice(first, end), case.current)):
+    if recent and first < RECENT_MIN:
+        return None
+    before = (slice(0, first), case.current) if recent else (slice(None), case.reference)
+    for rows, table in (before, (slice(first, end), case.current)):
         taken = take_rows({a: table[a], b: table[b]}, rows)
         parts += [taken[a], taken[b]]
     codes, size = _cells(parts)

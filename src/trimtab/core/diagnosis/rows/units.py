@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trimtab.core.diagnosis.rows.case import Case
+from trimtab.core.diagnosis.rows.case import Case, numbers
 from trimtab.core.diagnosis.rows.coherence import Bond
 from trimtab.core.diagnosis.rows.finding import Finding, confidence
 from trimtab.core.diagnosis.rows.when import Change
@@ -49,6 +49,16 @@ class Undone:
         return f"x {self.scale:.4g}{sign}{part}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """The best change against one idea of 'before'."""
+
+    found: Undone
+    was: float
+    """Distance as it came."""
+    natural: float
+
+
 def units(case: Case, changes: dict[str, Change], tie: Callable[[str], Bond]) -> list[Finding]:
     """Numbers whose unit changed."""
     out = []
@@ -56,31 +66,66 @@ def units(case: Case, changes: dict[str, Change], tie: Callable[[str], Bond]) ->
         reference, current = case.reference[name], case.current[name]
         if not change.real or isinstance(reference, Categorical) or isinstance(current, Categorical):
             continue
-        before, now = known(reference), known(current[change.first : change.end])
-        if len(np.unique(before)) < 8 or len(now) < 30:
+        now = known(current[change.first : change.end])
+        if len(np.unique(known(reference))) < 8 or len(now) < 30:
             continue
-        found = best_change(before, now)
-        if found is None:
+        whole = _look(known(reference), now)
+        just = _look(_just_before(reference, current, change), now)
+        best = min([each for each in (whole, just) if each is not None], key=_fit, default=None)
+        if best is None:
             continue
-        was, natural = distance(before, now), max(variation(before, len(now)), 0.02)
-        again = _fits_again(case, name, change, found, tie)
-        if not _believable(found, was, natural, again, float((now > before[-1]).mean() + (now < before[0]).mean())):
+        again = _fits_again(case, name, change, best.found, tie)
+        outside = float(case.cells[name].outside(case.cells[name].current[change.first : change.end]).mean())
+        if not _believable(best, again, outside) or not _on_grid(case, name, change, best.found):
             continue
-        sure = confidence(was / max(found.distance, natural / 2), 2.0)
+        was, found = best.was, best.found
+        sure = confidence(was / max(found.distance, best.natural / 2), 2.0)
         fits = "" if again is None else " and fits the other columns again"
         text = f"{name}: {found.words}; undone, it is as before{fits} (distance {found.distance:.2g}, now {was:.2g})"
         if again is not None:
             sure = max(sure, 0.93)
-        out.append(
-            Finding(Kind.DATA_FAULT, "UnitChange", (name,), change.first, change.end, sure, text, found.scale, natural)
-        )
+        first, end = change.first, change.end
+        out.append(Finding(Kind.DATA_FAULT, "UnitChange", (name,), first, end, sure, text, found.scale, best.natural))
     return out
 
 
-def _believable(found: Undone, was: float, natural: float, again: float | None, outside: float) -> bool:
+def _fit(look: _Look) -> float:
+    return look.found.distance / max(look.natural, 1e-9)
+
+
+def _look(before: Numbers, now: Numbers) -> _Look | None:
+    if len(before) < 30:
+        return None
+    found = best_change(before, now)
+    return None if found is None else _Look(found, distance(before, now), max(variation(before, len(now)), 0.02))
+
+
+def _just_before(reference: Numbers, current: Numbers, change: Change) -> Numbers:
+    """As many rows as the stretch has, just before it: the season, where there is one."""
+    size = change.end - change.first
+    return known(np.concatenate([reference, current[: change.first]])[-size:])
+
+
+def _on_grid(case: Case, name: str, change: Change, found: Undone) -> bool:
+    """A number with few values has, undone, values that it had before."""
+    if not case.cells[name].by_level or found.share < 0.95:
+        return True
+    reference, values = numbers(case.reference[name]), numbers(case.current[name])[change.first : change.end]
+    undone = (values[np.isfinite(values)] - found.offset) / found.scale
+    had = np.unique(reference[np.isfinite(reference)])
+    near = had[np.clip(np.searchsorted(had, undone), 0, len(had) - 1)]
+    left = had[np.clip(np.searchsorted(had, undone) - 1, 0, len(had) - 1)]
+    apart = np.minimum(np.abs(near - undone), np.abs(left - undone))
+    return float((apart <= 1e-3 * np.maximum(np.abs(undone), 1e-9) + 1e-9).mean()) > 0.9
+
+
+def _believable(look: _Look, again: float | None, outside: float) -> bool:
     """A change that the tie to the other columns confirms may fit roughly; one that it cannot confirm must fit well;
     one that it denies is none."""
-    ratio = was / max(found.distance, 1e-9)
+    found, natural = look.found, look.natural
+    ratio = look.was / max(found.distance, 1e-9)
+    if found.share < 0.95 and outside < 0.3 * found.share:
+        return False
     if again is not None and found.share < 0.95:
         return again > 0.5 * found.share and found.distance <= natural and ratio > 4
     if again is not None:
@@ -138,8 +183,11 @@ def best_change(before: Numbers, now: Numbers) -> Undone | None:
     if scale > 0 and not (0.8 < scale < 1.25 and abs(offset) < 0.7 * before.std()):
         tries.append((scale, offset, False))
     found = [Undone(s, o, 1.0, distance(before, (now - o) / s), is_known) for s, o, is_known in tries]
-    best = min(found, key=lambda each: each.distance * (1.0 if each.known else 1.3), default=None)
-    if best is None or best.distance < 0.1:
+    best = min(found, key=lambda each: each.distance)
+    plain = min((each for each in found if each.known), key=lambda each: each.distance)
+    if plain.distance <= max(1.3 * best.distance, variation(before, len(now))):
+        best = plain
+    if best.distance < 0.1:
         return best
     parts = [_partial(before, now, s, o) for s, o, is_known in tries if is_known]
     return min([best, *parts], key=lambda each: each.distance)

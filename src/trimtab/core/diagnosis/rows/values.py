@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from trimtab.core.diagnosis.rows.case import Case, Cells, Codes, Flags, category, numbers
+from trimtab.core.diagnosis.rows.coherence import Bond
 from trimtab.core.diagnosis.rows.finding import Finding, confidence
 from trimtab.core.diagnosis.rows.when import scan
 from trimtab.core.domain.diagnosis import Kind
-from trimtab.core.profiles.columns import Categorical, Column, Numbers
+from trimtab.core.profiles.columns import Categorical, Column, Numbers, take_rows
 
 STAND_INS = frozenset(
     {
@@ -31,6 +34,8 @@ STAND_INS = frozenset(
 )
 CODES = (-1.0, -9.0, -99.0, -999.0, -9999.0, 99.0, 999.0, 9999.0, 99999.0, -100.0, 0.0)
 """Numbers that stand for 'not known'."""
+COMMON = 0.2
+"""Share of a value in the reference from which a run of it may be a batch of like rows."""
 SHARE_MIN = 0.03
 """A smaller share of rows is no flood."""
 
@@ -94,8 +99,11 @@ def _fits_between(reference: Numbers, value: float) -> bool:
     return bool(low <= value <= high) and value not in (-1.0, -999.0, -9999.0, 999.0, 9999.0)
 
 
-def stuck(case: Case) -> list[Finding]:
-    """One value repeated far longer than ever in the reference, and than chance allows."""
+def stuck(case: Case, tie: Callable[[str], Bond]) -> list[Finding]:
+    """One value repeated far longer than ever in the reference, and than chance allows.
+
+    A common value that fits the other columns of its rows is a batch of like rows, not a stuck column.
+    """
     out = []
     for name in case.cells:
         now, before = _ranked(case.current[name]), _ranked(case.reference[name])
@@ -106,7 +114,7 @@ def stuck(case: Case) -> list[Finding]:
         share = _share_of(case.reference[name], case.current[name], first)
         chance = -length * np.log(min(share + 1 / len(before), 1 - 1e-9))
         limit = max(3.0 * usual, (25 + np.log(len(now))) * length / max(chance, 1e-9))
-        if length <= limit:
+        if length <= limit or (share > COMMON and _fits(case, name, first, length, tie)):
             continue
         text = f"{name}: the same value in {length:,} rows on end, at most {usual:,} before"
         sure = confidence(length, limit, 1.5)
@@ -114,6 +122,19 @@ def stuck(case: Case) -> list[Finding]:
             Finding(Kind.DATA_FAULT, "ConstantColumn", (name,), first, first + length, sure, text, float(length), limit)
         )
     return out
+
+
+def _fits(case: Case, name: str, first: int, length: int, tie: Callable[[str], Bond]) -> bool:
+    """The rows of the run have most of their usual tie; where there is none to ask, and for the most common value, the
+    run is over."""
+    over = first + length < case.rows
+    if over and _share_of(case.reference[name], case.current[name], first) > 0.5:
+        return True
+    bond = tie(name)
+    if not bond.tells:
+        return over
+    rows = np.arange(first, first + length)[:: max(length // 2000, 1)]
+    return bond.kept(take_rows(case.current, rows)) > 0.5
 
 
 def _ranked(column: Column) -> Codes:

@@ -9,6 +9,7 @@ chance allows over all stretches plus ``NATURAL`` times what the reference's own
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,10 @@ from trimtab.core.profiles.columns import Numbers
 
 SEGMENTS = 40
 """Steps in which stretches are tried; the best one is then refined to the row."""
+TRIES = 120.0
+"""Independent tries that the 820 overlapping stretches are worth, plus 8 for each degree of freedom (G statistics of
+short stretches have heavier tails than chi-squared). Measured: the largest gain of shuffled rows exceeds the bound of
+5 % in 5 to 7 % of runs with 2 to 43 cells, that of 1 % in 0.3 to 1 %."""
 NATURAL = 1.5
 """Times the reference's own excess over chance that are allowed."""
 
@@ -47,6 +52,7 @@ def scan(
     size: int,
     given: tuple[Codes, Codes, int] | None = None,
     base: int | None = None,
+    p: float = 1e-4,
 ) -> Change:
     """The stretch with the largest gain.
 
@@ -56,6 +62,7 @@ def scan(
         given: cells (reference, current, number) of something that may change freely: the gain is then that of the
             cells *given* those. ``reference`` and ``current`` must be joint cells that determine them.
         base: newest rows of the reference that stand beside current. None: as many, at most a third.
+        p: probability of a change by chance, all stretches accounted for.
     """
     base = base or min(len(current), max(len(reference) // 3, 1))
     gains, stretches = _gains(reference[-base:], current, size)
@@ -63,17 +70,23 @@ def scan(
         gains = gains - _gains(given[0][-base:], given[1], given[2])[0]
     first, end = _best(gains, stretches)
     freedom = size - 1 if given is None else size - given[2]
-    limit = chance(freedom, len(gains)) + NATURAL * _natural(reference, len(current), size, freedom, given)
+    limit = chance(freedom, TRIES + 8 * freedom, p) + NATURAL * _natural(reference, len(current), size, freedom, given)
     gain = float(gains[(stretches[:, 0] == first) & (stretches[:, 1] == end)][0])
     edges = _edges(len(current))
     refined = _refine(reference[-base:], current, size, int(edges[first]), int(edges[end]), len(edges) - 1)
     return Change(refined, int(edges[end]), gain, limit)
 
 
-def chance(freedom: int, tries: int, p: float = 1e-5) -> float:
-    """What a chi-squared statistic reaches by chance with probability ``p`` over all tries (Laurent & Massart 2000)."""
-    x = np.log(tries / p)
-    return float(freedom + 2 * np.sqrt(freedom * x) + 2 * x)
+def chance(freedom: int, tries: float, p: float = 1e-4) -> float:
+    """What a chi-squared statistic reaches by chance with probability ``p`` over all tries (Wilson & Hilferty 1931).
+
+    >>> round(chance(8, 1, 0.05), 1)
+    15.5
+    """
+    free = max(freedom, 1)
+    z = NormalDist().inv_cdf(1 - min(p / max(tries, 1.0), 0.5))
+    ninth = 2 / (9 * free)
+    return float(free * (1 - ninth + z * np.sqrt(ninth)) ** 3)
 
 
 def _edges(rows: int) -> NDArray[np.int64]:
@@ -119,14 +132,14 @@ def _natural(reference: Codes, rows: int, size: int, freedom: int, given: tuple[
     base = max(min(rows, len(reference) // 3), 1)
     if run < SEGMENTS:
         return 0.0
-    largest, tries = 0.0, 1
+    largest = 0.0
     for start in np.unique(np.linspace(base, len(reference) - run, 4).astype(np.int64)).tolist():
         before, now = slice(start - base, start), slice(start, start + run)
         gains, _ = _gains(reference[before], reference[now], size)
         if given is not None:
             gains = gains - _gains(given[0][before], given[0][now], given[2])[0]
-        largest, tries = max(largest, float(gains.max())), len(gains)
-    return max(largest - chance(freedom, tries, 0.05), 0.0) * max(1.0, rows / run)
+        largest = max(largest, float(gains.max()))
+    return max(largest - chance(freedom, TRIES + 8 * freedom, 0.05), 0.0) * max(1.0, rows / run)
 
 
 def _refine(base: Codes, current: Codes, size: int, first: int, end: int, steps: int) -> int:
