@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.serving.servers import INFER, eventually, row, start
-from trimtab.serving.counters import SIZE, Counters, read_counters
+from tests.serving.test_workers import again, workers_of
+from trimtab.serving.counters import SIZE, Counters, counters_folder, read_counters
 from trimtab.serving.metrics import ARM_CELLS, BUCKETS_S, KEPT_ARMS, KEPT_RESPONSES, ArmCounters, Metrics
 from trimtab.serving.metrics_text import COUNTERS, GAUGES, render, totals_of
 
@@ -192,3 +194,32 @@ def test_any_worker_answers_for_all_and_nothing_goes_back(packages: Path, tmp_pa
         eventually(lambda: total(scrape(), "trimtab_workers") == 3)
         assert total(scrape(), "trimtab_generation") == 1
         assert total(scrape(), "process_resident_memory_bytes") > 1e7
+
+
+def test_who_follows_a_killed_server_counts_on(packages: Path, tmp_path: Path) -> None:
+    """kill -9 of a supervisor: its successor's /metrics go on from where the workers were, and nothing is left over."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with start(tmp_path, {1: packages / "plain-1"}, None, "--workers", "2", "--port", str(port)) as server:
+        for _ in range(5):
+            assert server.post(INFER, row())[0] == 200
+        server.process.kill()
+        server.process.wait()
+        with again(server, tmp_path) as successor:
+            eventually(lambda: {card["supervisor"] for card in workers_of(server).values()} == {successor.pid})
+            assert server.post(INFER, row())[0] == 200
+            assert total(server.request("GET", "/metrics")[2], "trimtab_predictions_total") == 6
+        assert sorted(path.name for path in (server.deployment / "servers").iterdir()) == []
+
+
+def test_a_living_servers_counters_are_not_taken(tmp_path: Path) -> None:
+    """Two servers are told the same place by mistake: each counts for itself; what a dead one left is removed."""
+    dead = tmp_path / "counters-of-1"
+    dead.mkdir()
+    with counters_folder(tmp_path / "counters-1") as first, counters_folder(tmp_path / "counters-1") as second:
+        assert first == tmp_path / "counters-1"
+        assert second is not None
+        assert second != first
+        assert not dead.exists()
+    assert not first.exists()
+    assert not second.exists()

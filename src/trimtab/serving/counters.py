@@ -181,15 +181,43 @@ def read_counters(path: Path) -> tuple[dict[Key, list[float]], bool]:
 
 
 @contextlib.contextmanager
-def counters_folder() -> Iterator[Path | None]:
-    """A folder for the counters of a server's workers, as long as the server lives; None where none can be made."""
+def counters_folder(lasting: Path) -> Iterator[Path | None]:
+    """A folder for the counters of a server's workers, removed when the server ends; None where none can be made.
+
+    ``lasting``: where it should be, so that whoever follows a supervisor that was killed counts on. It is not taken
+    where another server that lives has it, or where nothing can be written.
+    """
+    with contextlib.ExitStack() as stack:
+        folder = _taken(lasting, stack)
+        if folder is not None:
+            _sweep(folder)
+        else:
+            try:
+                folder = Path(tempfile.mkdtemp(prefix="trimtab-counters-"))
+            except OSError as error:
+                _log.warning("each worker answers /metrics for itself alone: %s", error)
+                yield None
+                return
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what servers that were killed have left beside it."""
+    for other in folder.parent.glob("counters-of-*"):
+        with contextlib.ExitStack() as stack:
+            if other != folder and _taken(other, stack) is not None:
+                shutil.rmtree(other, ignore_errors=True)
+
+
+def _taken(folder: Path, stack: contextlib.ExitStack) -> Path | None:
+    """The folder, ours until the stack closes or we are killed."""
     try:
-        folder = Path(tempfile.mkdtemp(prefix="trimtab-counters-"))
-    except OSError as error:
-        _log.warning("each worker answers /metrics for itself alone: %s", error)
-        yield None
-        return
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = stack.enter_context((folder / "lock").open("ab"))
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return None
+    return folder

@@ -48,7 +48,8 @@ def run_server(settings: ServerSettings) -> None:
         OSError: the address cannot be listened on.
     """
     if settings.workers > 1 or settings.supervised:
-        with counters_folder() as counters:
+        name = f"counters-{settings.port or f'of-{os.getpid()}'}"
+        with counters_folder(settings.deployment / "servers" / name) as counters:
             supervise(dataclasses.replace(settings, counters=counters), _say)
     else:
         from trimtab.serving.run import run_worker  # heavy: a supervisor does not need it
