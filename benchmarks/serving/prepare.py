@@ -20,12 +20,15 @@ import joblib
 import msgspec
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from sklearn.datasets import make_classification
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.kernel_approximation import RBFSampler
 from sklearn.linear_model import SGDClassifier
 from sklearn.pipeline import make_pipeline
 
+from trimtab.core.profiles import Baseline
+from trimtab.frames import columns_of
 from trimtab.training import compile as compiling
 
 FEATURES = 30
@@ -85,9 +88,15 @@ def package(at: Path, estimator: Any, features: pd.DataFrame, native: bool) -> N
             stack.enter_context(mock.patch.object(compiling, "compiled_forms", return_value=iter(())))
         result = compiling.build_package(
             at, estimator=estimator, task="classification", model="bench", target="y", time=None, entity=None,
-            features=features, classes=[False, True], positive=True, baseline=b"none", requirements="",
+            features=features, classes=[False, True], positive=True, baseline=baseline(features), requirements="",
         )  # fmt: skip
     print(f"{at.name}: {result.runtime}, {result.reason}")
+
+
+def baseline(features: pd.DataFrame) -> bytes:
+    """What the traffic is compared with: the server adds up profiles in its bins."""
+    columns = columns_of(pa.Table.from_pandas(features, preserve_index=False))
+    return Baseline.fit(columns, time=np.arange(len(features)) * 3600.0).to_bytes()
 
 
 def route(deployment: Path, generation: int, version: int) -> None:
