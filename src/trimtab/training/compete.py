@@ -69,7 +69,12 @@ class Contest:
 
 
 def compete(
-    spec: TrainSpec, project: Project, root: Path, history: History, label_maturity: float | None
+    spec: TrainSpec,
+    project: Project,
+    root: Path,
+    history: History,
+    label_maturity: float | None,
+    due_s: npt.NDArray[np.float64] | None = None,
 ) -> tuple[TrainSpec, Contest | None]:
     """The spec with the strategy that won, and the comparison; None where there was nothing to compare.
 
@@ -79,6 +84,7 @@ def compete(
         root: of the project.
         history: all labelled rows.
         label_maturity: as in ``select``.
+        due_s: likewise.
 
     Raises:
         DataError: too few rows to train at all.
@@ -86,7 +92,9 @@ def compete(
     """
     share = project.retraining.evaluation_share
     whole = replace(spec, strategy="full", since=None, window_s=None)
-    chosen = select(history.at, history.known_at, whole, evaluation_share=share, label_maturity=label_maturity)
+    chosen = select(
+        history.at, history.known_at, whole, evaluation_share=share, label_maturity=label_maturity, due_s=due_s
+    )
     at = history.at[chosen.order]
     changed = 0 if spec.since is None else int(np.searchsorted(at, spec.since, side="left"))
     held_out = chosen.training

@@ -19,16 +19,51 @@ import numpy as np
 import numpy.typing as npt
 
 from trimtab.core.domain.times import DAY_S
+from trimtab.training.fit import features_frame
+from trimtab.training.select import mature_rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from trimtab.project.settings import Project
+    from trimtab.training.history import History
+
 Floats = npt.NDArray[np.float64]
+LEAST_S = 2 * DAY_S
+"""Where nearly all labels come within this, nothing is gained by knowing it row by row."""
 ROWS_MAX = 20_000
 """Rows that delays are learnt from: evenly spread."""
 ROWS_MIN = 500
 """With fewer, delays by row cannot be learnt."""
 TREES = 60
+
+
+def due_of(history: History, project: Project, now: float) -> Floats | None:
+    """How long after its event the label of each young row is due, seconds; None where whole cohorts must do.
+
+    Learnt from the cohorts that are old enough as of ``now``; nothing is learnt where labels have no time of their own,
+    where they come soon, or from too few rows.
+    """
+    if project.data.label_time is None:
+        return None
+    maturity = project.data.label_maturity
+    old = np.flatnonzero(mature_rows(history.at, history.known_at, now, maturity))
+    if len(old) < ROWS_MIN:
+        return None
+    delays = np.maximum(history.known_at[old] - history.at[old], 0.0)
+    if float(np.quantile(delays, maturity)) <= LEAST_S:
+        return None
+    with np.errstate(invalid="ignore"):
+        young = np.setdiff1d(np.flatnonzero(history.known_at <= now), old, assume_unique=True)
+    if not len(young):
+        return None
+    rows = [features_frame(history.table.take(chosen), history.features) for chosen in (old, young)]
+    found = due_after(rows[0], delays, rows[1], maturity)
+    if found is None:
+        return None
+    due_s = np.full(len(history.at), np.inf)
+    due_s[young] = found
+    return due_s
 
 
 def due_after(

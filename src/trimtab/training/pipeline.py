@@ -29,6 +29,7 @@ from trimtab.training.collect import collect
 from trimtab.training.compete import Contest, compete, told
 from trimtab.training.evaluate import encoded, estimator_answers, figures, positive_position
 from trimtab.training.fit import build_estimator, class_values, features_frame, few_threads, fit, target_array
+from trimtab.training.maturity import due_of
 from trimtab.training.measure import PackageServer
 from trimtab.training.provenance import CodeState, Git, code_state, environment
 from trimtab.training.report import gate_dicts
@@ -160,10 +161,12 @@ def prepare(spec: TrainSpec, services: Services, watch: Stopwatch) -> Prepared:
         for note in loaded.notes:
             watch.progress(note)
     maturity = project.data.label_maturity if project.data.label_time else None
+    with watch.step("maturity", "when labels are due"), few_threads():
+        due_s = due_of(loaded, project, spec.now)
     contest = None
     if spec.strategy == "auto":
         with watch.step("compete", "full history and a sliding window compete"):
-            spec, contest = compete(spec, project, root, loaded, maturity)
+            spec, contest = compete(spec, project, root, loaded, maturity, due_s)
         watch.progress(told(contest) if contest is not None else "too few rows for a window: full history")
     with watch.step("split", "choosing rows"):
         chosen = select.select(
@@ -172,6 +175,7 @@ def prepare(spec: TrainSpec, services: Services, watch: Stopwatch) -> Prepared:
             spec,
             evaluation_share=project.retraining.evaluation_share,
             label_maturity=maturity,
+            due_s=due_s,
         )
         return _prepared(project, loaded, chosen, spec, contest)
 

@@ -32,7 +32,13 @@ class Selection:
 
 
 def select(
-    at: Floats, known_at: Floats, spec: TrainSpec, *, evaluation_share: float, label_maturity: float | None
+    at: Floats,
+    known_at: Floats,
+    spec: TrainSpec,
+    *,
+    evaluation_share: float,
+    label_maturity: float | None,
+    due_s: Floats | None = None,
 ) -> Selection:
     """Choose and split.
 
@@ -42,11 +48,13 @@ def select(
         spec: the period, the quarantines and ``now``.
         evaluation_share: of the chosen rows, the newest.
         label_maturity: share of labels after whose usual delay a cohort is old enough; None: all have the same delay.
+        due_s: (n,) how long after its event each row's label is due (``trimtab.training.maturity``), where that is
+            known by row.
 
     Raises:
         DataError: nothing is left, or the rows cannot be split by time; the counts are named.
     """
-    mature = mature_rows(at, known_at, spec.now, label_maturity)
+    mature = mature_rows(at, known_at, spec.now, label_maturity, due_s)
     inside = in_period(at, mature, spec)
     broken = np.zeros(len(at), bool)
     for quarantine in spec.quarantines:
@@ -102,8 +110,10 @@ def in_period(at: Floats, mature: Rows, spec: TrainSpec) -> Rows:
     return inside
 
 
-def mature_rows(at: Floats, known_at: Floats, now: float, label_maturity: float | None) -> Rows:
-    """Rows whose label is known at ``now`` and whose cohort is old enough.
+def mature_rows(
+    at: Floats, known_at: Floats, now: float, label_maturity: float | None, due_s: Floats | None = None
+) -> Rows:
+    """Rows whose label is known at ``now`` and whose cohort is old enough, or whose own label is due.
 
     Labels that come early are not like those that come late (cancellations come before stays), so young rows are left
     out even where their label is there: only event times up to ``now`` minus the ``label_maturity`` quantile of the
@@ -113,7 +123,8 @@ def mature_rows(at: Floats, known_at: Floats, now: float, label_maturity: float 
         known = known_at <= now
     if label_maturity is None or not known.any():
         return known
-    return known & (at <= now - delay_quantile(at[known], known_at[known], label_maturity))
+    old = at <= now - delay_quantile(at[known], known_at[known], label_maturity)
+    return known & (old if due_s is None else old | (at + due_s <= now))
 
 
 def delay_quantile(at: Floats, known_at: Floats, q: float) -> float:
