@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
+import pyarrow as pa
+
 from trimtab.serving.app import App
 from trimtab.serving.counters import SUFFIX
 from trimtab.serving.edge import Edge
@@ -26,11 +28,9 @@ from trimtab.serving.listeners import BACKLOG, bound, waiting
 from trimtab.serving.live import LiveDeployment
 from trimtab.serving.log import LogWriter
 from trimtab.serving.log_settings import LogSettings
-from trimtab.serving.log_settings import LogSettings
 from trimtab.serving.metrics import Metrics
 from trimtab.serving.presence import Presence
 from trimtab.serving.recording import Recorder
-from trimtab.serving.retention import Retention
 from trimtab.serving.retention import Retention
 from trimtab.serving.scoring import Scorer
 from trimtab.serving.settings import LOG_FORMAT, ServerSettings
@@ -67,9 +67,16 @@ def run_worker(settings: ServerSettings, index: int, place: Place | None = None)
         logging.basicConfig(format=LOG_FORMAT, level=logging.INFO, stream=sys.stderr)
     sys.setswitchinterval(SWITCH_S)
     gc.set_threshold(20_000, 20, 100)  # rows on their way to the log are no garbage; full collections would walk them
+    _give_memory_back()
     clock = time.time  # noqa: TID251  the data plane's composition root: the one place that reads the wall clock
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(Worker(settings, index, clock, place).serve())
+
+
+def _give_memory_back() -> None:
+    """Arrow's default allocator keeps what the busiest second needed; jemalloc, where Arrow has it, a third less."""
+    with contextlib.suppress(NotImplementedError):
+        pa.set_memory_pool(pa.jemalloc_memory_pool())
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -110,9 +117,6 @@ class Worker:
         self.clock = clock
         log = settings.log if index == 0 else LogSettings()  # one worker of a server deletes what is too old
         self.retention = self.status.retention = Retention(settings.logs, log)
-        self.clock = clock
-        log = settings.log if index == 0 else LogSettings()  # one worker of a server deletes what is too old
-        self.retention = self.status.retention = Retention(settings.logs, log)
         self.presence = Presence(settings.deployment)
         self._handshakes: set[asyncio.Future[None]] = set()
 
@@ -142,7 +146,6 @@ class Worker:
         """Follow the routes."""
         watches = [asyncio.ensure_future(self.live.watch()), asyncio.ensure_future(self.edge.watch())]
         watches.append(asyncio.ensure_future(self.status.keep_publishing()))
-        watches.append(asyncio.ensure_future(self.retention.watch(self.clock, self._tell_of_log)))
         watches.append(asyncio.ensure_future(self.retention.watch(self.clock, self._tell_of_log)))
         await stop.wait()
         for watch in watches:
@@ -225,9 +228,6 @@ class Worker:
         until = asyncio.get_running_loop().time() + FADE_S
         while self.http.connections and asyncio.get_running_loop().time() < until:
             await asyncio.sleep(0.05)
-
-    def _tell_of_log(self, words: str) -> None:
-        self.log.health.tell(words, time.monotonic())
 
     def _tell_of_log(self, words: str) -> None:
         self.log.health.tell(words, time.monotonic())
