@@ -178,6 +178,42 @@ class Registry(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class RunLine:
+    """A training run as people compare them."""
+
+    run_id: str
+    name: str
+    """The job."""
+    at: float
+    """Seconds since the epoch, by the clock of who asked for it."""
+    status: str
+    """``registered``, ``rejected`` or ``failed``."""
+    version: int | None
+    """None where there was no model."""
+    parameters: dict[str, str]
+    metrics: dict[str, float]
+    tags: dict[str, str]
+    error: str = ""
+    """Why it failed."""
+
+
+class Runs(Protocol):
+    """What experiment tracking keeps of runs beside their versions."""
+
+    def runs(self) -> list[RunLine]:
+        """All runs, oldest first, failed ones too."""
+        ...
+
+    def files(self, run_id: str, to: Path) -> Path:
+        """Copy the run's artifacts to the directory ``to``; returns it.
+
+        Raises:
+            NotFoundError: there is no such run.
+        """
+        ...
+
+
 class JobPhase(StrEnum):
     """missing: was never started; lost: was started and died without a result."""
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trimtab.core.decide.policy import ERROR_CAP, Mode, Policy, RetrainPolicy
-from trimtab.core.domain.errors import ExternalError
+from trimtab.core.domain.errors import ExternalError, InvariantError
 from trimtab.core.domain.journal import Query
 from trimtab.core.domain.verdict import Severity
 from trimtab.core.rollout.plan import Guardrails, RolloutPlan
-from trimtab.ports import Clock, DataStore, Jobs, Journal, LogReader, Notifier, Registry, Target
+from trimtab.ports import Clock, DataStore, Jobs, Journal, LogReader, Notifier, Registry, Runs, Target
 
 if TYPE_CHECKING:
     from trimtab.adapters.process.server import ServerProcess
@@ -178,6 +178,16 @@ class Workspace:
             tracking.experiment or self.name,
             self.name,
         )
+
+    @property
+    def runs(self) -> Runs:
+        """Runs and their files, in the same tracking store as the registry."""
+        from trimtab.adapters.mlflow import MlflowRegistry
+
+        registry = self.registry
+        if not isinstance(registry, MlflowRegistry):
+            raise InvariantError(f"{type(registry).__name__} keeps no runs")
+        return registry
 
     @cached_property
     def store(self) -> DataStore:

@@ -34,6 +34,15 @@ COMMANDS = (
     Command("history", "See", "The decisions, newest last.", "trimtab.cli.history:history"),
     Command("why", "See", "The story of a decision: its causes, evidence and figures.", "trimtab.cli.why:why"),
     Command("versions", "See", "The registered versions and what their gates said.", "trimtab.cli.versions:versions"),
+    Command("runs", "See", "Training runs compared and searched, failed ones too.", "trimtab.cli.runs:runs"),
+    Command("gate", "See", "What the gates said of a version; ask again, or override.", "trimtab.cli.gate:gate"),
+    Command("diff", "See", "What two versions differ in.", "trimtab.cli.diff:diff"),
+    Command(
+        "reproduce",
+        "See",
+        "Train a version again from its record; prove it equal.",
+        "trimtab.cli.reproduce:reproduce",
+    ),
     Command(
         "diagnose",
         "See",

@@ -121,7 +121,7 @@ def all_gates(
     project: Project,
     prepared: Prepared,
     ours: Answers,
-    package: PackageResult,
+    parity: GateResult,
     compared: Compared,
     timed: GateResult,
     server: PackageServer,
@@ -135,4 +135,4 @@ def all_gates(
     if len(found.ours.truth) != len(constant.truth) and compared.reference.unseen is not None:
         constant = guards.take(constant, compared.reference.unseen)
     others = guards.guards(project, found, server, load(scratch / "package"), constant)
-    return (compared.gate, timed, parity(project, package), leakage(project, prepared, ours), *others)
+    return (compared.gate, timed, parity, leakage(project, prepared, ours), *others)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from trimtab.core.domain.errors import ExternalError, IntegrityError, NotFoundError, TrimtabError, UserError
+from trimtab.training import written
 from trimtab.training.files import write_bytes
 from trimtab.training.pipeline import Progress, Services, run
-from trimtab.training.spec import from_json
+from trimtab.training.spec import TrainSpec, from_json
 
 EXIT_REGISTERED, EXIT_FAILED, EXIT_USER, EXIT_REJECTED = 0, 1, 2, 3
 SPEC, RESULT = "spec.json", "result.json"
@@ -34,18 +35,64 @@ def run_job(services: Callable[[], Services], home: Path, progress: Progress) ->
     if not home.is_dir():
         jobs = ", ".join(sorted(path.name for path in home.parent.glob("*") if path.is_dir())) or "none"
         raise NotFoundError(f"there is no job '{home.name}' in {home.parent}; there are {jobs}")
+    opened: list[Services] = []
     try:
-        result = run(from_json(read_spec(home)), services(), progress)
+        spec = from_json(read_spec(home))
+        opened.append(services())
+        result = run(spec, opened[0], progress)
         code = EXIT_REGISTERED if result["outcome"] == "registered" else EXIT_REJECTED
     except TrimtabError as error:
-        result, code = failed(str(error), _fault(error)), EXIT_USER if isinstance(error, UserError) else EXIT_FAILED
+        result, code = failed(str(error), fault_of(error)), EXIT_USER if isinstance(error, UserError) else EXIT_FAILED
     except Exception as error:  # noqa: BLE001 - the process's last line: a defect must reach the loop as a failed job
         progress(traceback.format_exc())
         result, code = failed(f"{type(error).__name__}: {error}", "defect"), EXIT_FAILED
     if result["error"]:
         progress(f"failed: {result['error']}")
+        if opened:
+            log_failure(home, opened[0], result["error"], result["fault"], progress)
     write_bytes(home / RESULT, json.dumps(result, indent=2).encode() + b"\n")
     return code
+
+
+def run_and_record(spec: TrainSpec, services: Services, progress: Progress) -> dict[str, Any]:
+    """``pipeline.run``; a run that fails is told to the tracking before its error goes on.
+
+    Raises:
+        UserError: as ``run``.
+        ExternalError: as ``run``.
+    """
+    try:
+        return run(spec, services, progress)
+    except TrimtabError as error:
+        try:
+            record_failure(spec, services, str(error), fault_of(error))
+        except TrimtabError as second:
+            progress(f"the failure could not be recorded: {second}")
+        raise
+
+
+def log_failure(home: Path, services: Services, error: str, fault: str, progress: Progress) -> None:
+    """Tell the tracking of a job that came to no model. Where that fails too, the job's own result is what is left."""
+    try:
+        record_failure(from_json(read_spec(home)), services, error, fault)
+    except TrimtabError as second:
+        progress(f"the failure could not be recorded: {second}")
+
+
+def record_failure(spec: TrainSpec, services: Services, error: str, fault: str) -> None:
+    """Log a run that failed, with its reason.
+
+    Raises:
+        ExternalError: the tracking failed.
+    """
+    services.registry.register(written.failed_log(spec, services.project, error, fault))
+
+
+def fault_of(error: TrimtabError) -> str:
+    """Whose fault it is: ``user``, ``external`` or ``defect``."""
+    if isinstance(error, UserError):
+        return "user"
+    return "external" if isinstance(error, ExternalError) else "defect"
 
 
 def read_spec(home: Path) -> dict[str, Any]:
@@ -76,9 +123,3 @@ def failed(error: str, fault: str) -> dict[str, Any]:
         "error": error,
         "fault": fault,
     }
-
-
-def _fault(error: TrimtabError) -> str:
-    if isinstance(error, UserError):
-        return "user"
-    return "external" if isinstance(error, ExternalError) else "defect"

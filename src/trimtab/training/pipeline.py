@@ -187,7 +187,7 @@ def _prepared(
     name = project.data.target
     target = target_array(table, name)
     classes = tuple(class_values(table, name)) if project.task == "classification" else None
-    positive = _check_classes(project, target[: chosen.training], classes)
+    positive = positive_of(project, target[: chosen.training], classes)
     rows = {
         "training": chosen.training,
         "evaluation": len(chosen.order) - chosen.training,
@@ -213,7 +213,7 @@ def _prepared(
     )
 
 
-def _check_classes(project: Project, training: npt.NDArray[Any], classes: Sequence[ClassValue] | None) -> int:
+def positive_of(project: Project, training: npt.NDArray[Any], classes: Sequence[ClassValue] | None) -> int:
     """Where the positive class stands; raises DataError where the target cannot be learnt."""
     name, rows = project.data.target, len(training)
     if classes is None:
@@ -250,9 +250,9 @@ def _judge(
     with watch.step("evaluate", f"evaluating on {prepared.rows['evaluation']:,} rows"):
         ours = estimator_answers(estimator, held_out, truth, prepared.classes, prepared.positive, services.root)
     with watch.step("baseline", "freezing the baseline"):
-        baseline = _baseline(services, prepared, estimator, held_out, ours)
+        baseline = baseline_bytes(services.project, services.root, prepared, estimator, held_out, ours)
     with watch.step("package", "packaging"):
-        package = _package(scratch / "package", services.project, prepared, estimator, held_out, baseline)
+        package = package_of(scratch / "package", services.project, prepared, estimator, held_out, baseline)
         watch.progress(f"runtime {package.runtime}: {package.reason}")
     with PackageServer(scratch / "package", scratch) as server:  # starts while the champion is compared
         with watch.step("compare", "comparing"):
@@ -260,7 +260,8 @@ def _judge(
         with watch.step("latency", "measuring latency"):
             timed = checks.latency(services.project, server, prepared)
         with watch.step("gates", "checking"):
-            gates = checks.all_gates(services.project, prepared, ours, package, compared, timed, server, scratch)
+            same = checks.parity(services.project, package)
+            gates = checks.all_gates(services.project, prepared, ours, same, compared, timed, server, scratch)
     for gate in gates:
         watch.progress(f"gate {gate.gate}: {gate.verdict.value}: {gate.text}")
     metrics = {"candidate": figures(ours), **compared.figures}
@@ -269,11 +270,12 @@ def _judge(
         return services.registry.register(run_log), gates
 
 
-def _baseline(
-    services: Services, prepared: Prepared, estimator: Any, held_out: pd.DataFrame, answers: Answers
+def baseline_bytes(
+    project: Project, root: Path, prepared: Prepared, estimator: Any, held_out: pd.DataFrame, answers: Answers
 ) -> bytes:
+    """The frozen baseline of a fitted estimator."""
     truth = prepared.truth[prepared.evaluation]
-    importance = permutation_importance(estimator, held_out, truth, prepared.classes, prepared.positive, services.root)
+    importance = permutation_importance(estimator, held_out, truth, prepared.classes, prepared.positive, root)
     known = None if prepared.classes is None else np.asarray(estimator.classes_).tolist()
     baseline = baseline_of(
         prepared.table,
@@ -283,16 +285,24 @@ def _baseline(
         answers,
         prepared.classes,
         known,
-        services.project.monitoring.block,
+        project.monitoring.block,
         importance,
     )
     return baseline.to_bytes()
 
 
-def _package(
-    to: Path, project: Project, prepared: Prepared, estimator: Any, held_out: pd.DataFrame, baseline: bytes
+def package_of(
+    to: Path,
+    project: Project,
+    prepared: Prepared,
+    estimator: Any,
+    held_out: pd.DataFrame,
+    baseline: bytes,
+    requirements: str | None = None,
 ) -> PackageResult:
+    """The fitted estimator as a sealed package in ``to``; ``requirements``: of this environment unless given."""
     from trimtab.training.compile import build_package
+
 
     two = prepared.classes is not None and len(prepared.classes) == 2
     return build_package(
@@ -307,6 +317,6 @@ def _package(
         classes=None if prepared.classes is None else np.asarray(estimator.classes_).tolist(),
         positive=prepared.classes[prepared.positive] if two and prepared.classes else None,
         baseline=baseline,
-        requirements=environment(),
+        requirements=environment() if requirements is None else requirements,
         tolerance=project.gates.parity.tolerance,
     )

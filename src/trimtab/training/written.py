@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from trimtab.core.domain.gate import GateResult, gates_verdict
 from trimtab.core.domain.times import iso
+from trimtab.core.domain.verdict import Verdict
 from trimtab.ports import DataVersion, RunLog
 from trimtab.training.provenance import CodeState
 from trimtab.training.report import report_json, report_markdown
+from trimtab.training.sources import source_digests, user_modules
 from trimtab.training.spec import TrainSpec, to_json
 
 if TYPE_CHECKING:
@@ -71,6 +73,28 @@ def run_log(
     )
 
 
+def failed_log(spec: TrainSpec, project: Project, error: str, fault: str) -> RunLog:
+    """What the registry is told of a run that came to no model: why, and what was asked for."""
+    parameters: dict[str, Any] = {
+        "task": project.task,
+        "metric": project.metric,
+        "estimator": project.estimator.function or "default",
+        "strategy": spec.strategy,
+    }
+    tags = {"job": spec.job, "trigger": spec.trigger, "strategy": spec.strategy, "actor": spec.actor}
+    return RunLog(
+        name=spec.job,
+        created_at=spec.now,
+        parameters=parameters | {f"estimator.{name}": value for name, value in project.estimator.parameters.items()},
+        metrics={},
+        tags=tags | {"error": error, "fault": fault},
+        artifacts=(),
+        package=None,
+        verdict=Verdict.ERROR,
+        gates=(),
+    )
+
+
 def _parameters(spec: TrainSpec, project: Project, prepared: Prepared) -> dict[str, Any]:
     found: dict[str, Any] = {
         "task": project.task,
@@ -109,6 +133,12 @@ def _artifacts(
     }
     if prepared.contest is not None:
         contents["config", "contest.json"] = json.dumps(prepared.contest.record(), indent=2)
+    for name, content in user_modules(services.root).items():
+        contents[f"code/files/{Path(name).parent.as_posix()}".removesuffix("/."), Path(name).name] = content.decode(
+            errors="replace"
+        )
+    sources = source_digests(services.root, services.project.data.files)
+    contents["data", "sources.json"] = json.dumps(sources, indent=2)
     if code.diff:
         contents["code", "changes.diff"] = code.diff
     if services.project_file is not None:

@@ -12,7 +12,7 @@ import msgspec
 
 from trimtab.core.domain.errors import IntegrityError, InvariantError
 from trimtab.core.domain.gate import VersionRecord
-from trimtab.ports import RunLog
+from trimtab.ports import RunLine, RunLog
 
 RECORD = "trimtab.record"
 """Tag of a version (or of a run without a model): the ``VersionRecord`` as JSON, without version and run."""
@@ -118,6 +118,26 @@ def log_run(client: Any, run_id: str, run: RunLog, model_id: str | None) -> None
             client.log_artifacts(run_id, str(path), folder or None)
         else:
             client.log_artifact(run_id, str(path), folder or None)
+
+
+def run_line(run: Any, version: Any) -> RunLine | None:
+    """One of MLflow's runs as people compare them; None for one that was cut off half-way."""
+    tags = dict(run.data.tags)
+    failed = version is None
+    if failed and RECORD not in tags:
+        return None
+    status = "failed" if failed else "registered" if tags.get("verdict") == "successful" else "rejected"
+    return RunLine(
+        run_id=str(run.info.run_id),
+        name=str(run.info.run_name),
+        at=run.info.start_time / 1000.0,
+        status=status,
+        version=None if failed else int(version.version),
+        parameters=dict(run.data.params),
+        metrics={name: float(value) for name, value in run.data.metrics.items()},
+        tags={key: value for key, value in tags.items() if not key.startswith("mlflow.") and key != RECORD},
+        error=tags.get("error", ""),
+    )
 
 
 def log_output(client: Any, run_id: str, model_id: str) -> None:

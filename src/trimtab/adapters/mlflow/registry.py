@@ -14,7 +14,7 @@ from trimtab.adapters.mlflow import edge, records
 from trimtab.adapters.mlflow.model import PACKAGE, write_model
 from trimtab.core.domain.errors import ExternalError, InvariantError, NotFoundError
 from trimtab.core.domain.gate import VersionRecord
-from trimtab.ports import RunLog
+from trimtab.ports import RunLine, RunLog
 from trimtab.serving import package as packages
 
 _JOB = re.compile(r"[\w.\-]+")
@@ -63,7 +63,7 @@ class MlflowRegistry:
                 return known
             self._discard_leftovers(job)
             if run.package is None:
-                return self._log_failed(run)
+                return self._known_failure(job) or self._log_failed(run)
             digest = packages.verify(run.package)
             draft = run.version_record(0, "", digest)
             records.encode(draft)  # what cannot be recorded is refused before anything is written
@@ -129,6 +129,36 @@ class MlflowRegistry:
                 shutil.rmtree(aside, ignore_errors=True)
         return to
 
+    def runs(self) -> list[RunLine]:
+        """All runs of the experiment that Trimtab made, oldest first; failed ones too."""
+        with edge.translated(f"list the runs of '{self._experiment}'"):
+            keys = [self._experiment_key]
+            found = _pages(
+                lambda token: self._client.search_runs(keys, "tags.job != ''", max_results=_PAGE, page_token=token)
+            )
+            versions = {str(each.run_id): each for each in self._search(f"name = '{self._model}'")}
+        lines = [records.run_line(run, versions.get(run.info.run_id)) for run in found]
+        return sorted((line for line in lines if line is not None), key=lambda line: (line.at, line.version or 0))
+
+    def files(self, run_id: str, to: Path) -> Path:
+        """Copy the run's artifacts to the directory ``to``.
+
+        Raises:
+            NotFoundError: there is no such run, or it kept no files.
+        """
+        with edge.translated(f"fetch the files of run {run_id}"):
+            from mlflow.artifacts import download_artifacts
+            from mlflow.exceptions import MlflowException
+
+            to.mkdir(parents=True, exist_ok=True)
+            try:
+                copy = download_artifacts(run_id=run_id, dst_path=str(to), tracking_uri=self._uri)
+            except MlflowException as error:
+                if edge.error_code(error) != edge.NOT_FOUND:
+                    raise
+                raise NotFoundError(f"MLflow has no run {run_id}, or its files are gone: {error}") from error
+        return Path(copy)
+
     # -- runs and versions -------------------------------------------------------------------------------------------
 
     def _known(self, job: str) -> VersionRecord | None:
@@ -138,6 +168,10 @@ class MlflowRegistry:
             first = min(found, key=lambda version: int(version.version))
             self._link(first.tags[records.MODEL], int(first.version))
             return records.from_version(first)
+        return None
+
+    def _known_failure(self, job: str) -> VersionRecord | None:
+        """The record of a run of this job that failed before there was a model."""
         for run in self._runs(job):
             if records.RECORD in run.data.tags:
                 return records.decode(run.data.tags[records.RECORD], 0, run.info.run_id)
@@ -146,6 +180,8 @@ class MlflowRegistry:
     def _discard_leftovers(self, job: str) -> None:
         for run in self._runs(job):
             run_id = run.info.run_id
+            if records.RECORD in run.data.tags:  # it failed and was recorded as that: the next try stands beside it
+                continue
             models = self._client.search_logged_models([self._experiment_key], f"source_run_id = '{run_id}'")
             for model in models:
                 self._client.delete_logged_model(model.model_id)
