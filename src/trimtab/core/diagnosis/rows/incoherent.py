@@ -23,12 +23,12 @@ ASKED_MAX = 4
 
 def incoherent(case: Case, changes: dict[str, Change], tie: Callable[[str], Bond]) -> list[Finding]:
     """Columns that lost their tie since their change, the most moved first. Rows of a kind that the reference does not
-    have in another column are left out: a new segment has ties of its own."""
+    have are left out: a new segment has ties of its own."""
     moved = [name for name, change in changes.items() if change.real]
+    known = ~_foreign(case)
     out = []
     for name in sorted(moved, key=lambda each: -changes[each].ratio)[:ASKED_MAX]:
         change = changes[name]
-        known = ~_foreign(case, name)
         rows = _some(np.flatnonzero(known[change.first : change.end]) + change.first)
         bond = tie(name)
         if not bond.tells or len(rows) < 30:
@@ -45,12 +45,11 @@ def incoherent(case: Case, changes: dict[str, Change], tie: Callable[[str], Bond
     return out
 
 
-def _foreign(case: Case, name: str) -> Flags:
-    """(m,) rows with an unseen value in another column."""
+def _foreign(case: Case) -> Flags:
+    """(m,) rows with an unseen value in any column."""
     out = np.zeros(case.rows, dtype=np.bool_)
-    for other, cells in case.cells.items():
-        if other != name:
-            out |= cells.outside(cells.current)
+    for cells in case.cells.values():
+        out |= cells.outside(cells.current)
     return out
 
 
