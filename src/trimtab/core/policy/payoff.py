@@ -32,7 +32,7 @@ class PayoffSettings:
     """Relative gain of a full refit for each e-fold of data, before any was seen."""
     prior_window: float = 0.30
     """Relative gain of a window all of whose rows are new, before any was seen."""
-    prior_weight: float = 1.0
+    prior_weight: float = 0.7
     """How much the priors count, in units of one block on which the size of the history (or the whole window) differs
     by one."""
     memory: float = 0.95
@@ -41,11 +41,11 @@ class PayoffSettings:
     """What a loss of one block earlier counts in the present level, and in the weights of the versions."""
     kind_discount: float = 0.9
     """The same where kinds are compared: a steadier judgement, since a run follows from it."""
-    excess_from: float = 1.3
+    excess_from: float = 1.2
     """The level may be this many times what the newest version began with, before that is evidence of a change."""
     excess_most: float = 2.0
     """More excess than this counts as this."""
-    excess_share: float = 0.1
+    excess_share: float = 0.2
     """Share of the excess that a run is expected to take back."""
     recent: int = 3
     """Blocks that the present level is the mean of."""
