@@ -68,7 +68,7 @@ def _relation(baseline: Baseline, blocks: Sequence[Block], judged: Flags, since_
     found = Outcomes(False, np.arange(total - known), score, outcome, (score - outcome) ** 2, known)
     since = np.arange(total) >= total - now
     change = Change(total - known - now, total - known, 1.0, 0.5)
-    return Relation(found, change, True, False, since, ~since, [], 0.0, 0.0, slope_of(found, since, ~since))
+    return Relation(found, change, True, False, since, ~since, [], 0.0, 0.0, slope_of(found, since, ~since), 1.0)
 
 
 def _rows(card: Scorecard) -> tuple[Numbers, Numbers]:

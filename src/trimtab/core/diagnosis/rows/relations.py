@@ -35,6 +35,10 @@ NATS_MIN = 5.0
 ADJACENT_MIN = 0.1
 """Share of the labelled rows that must lie before a change which is told by the rows just before it."""
 WOBBLY_SLOPE = 0.25
+RUNS = 6
+WOBBLE_MIN = 0.03
+ERRORS_MIN = 3.0
+"""Times its own wobble by which a slope must lie below 1."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +62,8 @@ class Relation:
     """Standard error of ``excess``."""
     slope: float
     """Of outcomes on calibrated scores within the stretch: 1 as before, 0 unrelated, -1 turned round."""
+    wobble: float
+    """Standard deviation of that slope among runs of the rows before: some streams follow the scores less at times."""
 
     @property
     def harm(self) -> bool:
@@ -105,6 +111,7 @@ def _measured(
         float(over.mean()) / usual,
         float(over.std()) / np.sqrt(len(over)) / usual,
         slope_of(found, since, before),
+        _wobble(found, before),
     )
 
 
@@ -113,6 +120,16 @@ def slope_of(found: Outcomes, since: Flags, before: Flags) -> float:
     y = found.outcome[since]
     spread = float(x.var())
     return float(np.cov(x, y)[0, 1] / spread) if spread > 1e-9 else 1.0
+
+
+def _wobble(found: Outcomes, before: Flags) -> float:
+    rows = np.flatnonzero(before)
+    slopes = []
+    for run in np.array_split(rows, RUNS):
+        inside = np.zeros(len(before), dtype=np.bool_)
+        inside[run] = True
+        slopes.append(slope_of(found, inside, before))
+    return max(float(np.std(slopes, ddof=1)), WOBBLE_MIN)
 
 
 def relations(case: Case, seen: Relation | None) -> list[Finding]:
@@ -136,7 +153,7 @@ def relations(case: Case, seen: Relation | None) -> list[Finding]:
     moved = _finding(case, seen, Kind.PRIOR_SHIFT, "PriorShift", sure * prior, how, recalibration_gain(seen), HARM_MIN)
     lost = channel(seen)
     alike = (1 - structured) * (1 - unlike(seen)) * (1 - prior)
-    follows = confidence(SLOPE_MIN, max(seen.slope, 1e-3), 1.5)
+    follows = confidence(SLOPE_MIN, max(seen.slope, 1e-3), 1.5) * confidence((1 - seen.slope) / seen.wobble, ERRORS_MIN)
     broken = _unrelated(case, seen, sure * max(follows, lost) * alike, lost if follows < 0.5 else 0.0)
     return [moved, broken, _concept(case, seen, sure * (0.2 + 0.8 * max(structured, unlike(seen) * (1 - prior))))]
 

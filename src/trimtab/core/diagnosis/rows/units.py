@@ -178,7 +178,8 @@ def variation(before: Numbers, rows: int) -> float:
 def best_change(before: Numbers, now: Numbers) -> Undone | None:
     """The change of unit that explains the stretch best, alone or as a part of the rows."""
     tries = [(f, 0.0, True) for factor in FACTORS for f in (factor, 1 / factor)]
-    tries += [(scale, offset, True) for scale, offset in OFFSETS]
+    width = float(before.std())
+    tries += [(scale, offset, True) for scale, offset in OFFSETS if abs(offset) > 0.1 * width]
     scale, offset = affine(before, now)
     if scale > 0 and not (0.8 < scale < 1.25 and abs(offset) < 0.7 * before.std()):
         tries.append((scale, offset, False))
