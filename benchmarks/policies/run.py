@@ -113,15 +113,15 @@ def _one(chosen: dict[str, Any]) -> str:
             runs = f" ({figures['runs']:.0f})" if name != "oracle" else ""
             extra = f" {best}" if name.startswith("best") else ""
             cells.append(f"{figures['cost']:.3f}{runs}{extra}")
-        mark = "" if stream in DEVELOPED else " (held out)"
+        mark = "" if stream in DEVELOPED else " (second half)"
         lines.append(f"| {stream}{mark} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def _summary(chosen: dict[str, Any]) -> str:
     lines = []
-    halves = {"all": list(chosen), "developed on": [s for s in chosen if s in DEVELOPED]}
-    halves["held out"] = [s for s in chosen if s not in DEVELOPED]
+    halves = {"all": list(chosen), "first half": [s for s in chosen if s in DEVELOPED]}
+    halves["second half"] = [s for s in chosen if s not in DEVELOPED]
     for half, streams in halves.items():
         if not streams:
             continue
