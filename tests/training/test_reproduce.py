@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from tests.training.rows import START, frame
 from trimtab.adapters.git import Git
+from trimtab.cli.main import main
 from trimtab.core.domain.errors import DataError, IntegrityError, UserError
 from trimtab.core.domain.gate import VersionRecord
 from trimtab.core.domain.times import DAY_S
@@ -243,3 +245,24 @@ def test_conditions_of_runs() -> None:
         matches(line, "log_loss")
     with pytest.raises(UserError, match="no run has 'lgo_loss'"):
         matches(line, "lgo_loss<1", [line])
+
+
+def test_the_commands_tell_it(desk: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    """``trimtab gate``, ``runs``, ``diff`` and ``reproduce``, as people and scripts call them."""
+    (desk.root / "trimtab.yaml").write_text(PROJECT)
+    place = ["-p", str(desk.root)]
+    assert main(["gate", "1", *place]) == 0
+    assert "performance" in capsys.readouterr().out
+    assert main(["gate", "1", "--override", "Ada", *place]) == 2
+    assert "needs the person's name and --reason" in capsys.readouterr().err
+    assert main(["runs", "--best", "log_loss", "--where", "status=registered", "--json", *place]) == 0
+    losses = [run["metrics"]["log_loss"] for run in json.loads(capsys.readouterr().out)]
+    assert losses == sorted(losses)
+    assert main(["runs", "--best", "lgo_loss", *place]) == 2
+    assert "no run has a metric 'lgo_loss'" in capsys.readouterr().err
+    assert main(["diff", "1", "1", "--json", *place]) == 0
+    assert json.loads(capsys.readouterr().out)["predictions"]["differing"] == 0
+    assert main(["reproduce", "1", "--json", *place]) == 0
+    assert json.loads(capsys.readouterr().out)["equal"] is True
+    assert main(["reproduce", "99", *place]) == 2
+    assert "no version 99" in capsys.readouterr().err

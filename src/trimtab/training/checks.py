@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from trimtab.training.pipeline import Prepared, Services
     from trimtab.training.spec import TrainSpec
 
+FAIRNESS_TABLE = "fairness.csv"
+
 
 @dataclass(frozen=True, slots=True)
 class Compared:
@@ -134,5 +136,7 @@ def all_gates(
     constant = compared.constant
     if len(found.ours.truth) != len(constant.truth) and compared.reference.unseen is not None:
         constant = guards.take(constant, compared.reference.unseen)
+    if table := guards.fairness_table(project, found):
+        (scratch / FAIRNESS_TABLE).write_text(table, encoding="utf-8")
     others = guards.guards(project, found, server, load(scratch / "package"), constant)
     return (compared.gate, timed, parity, leakage(project, prepared, ours), *others)

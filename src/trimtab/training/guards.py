@@ -137,6 +137,36 @@ def fairness_of(project: Project, found: Held) -> GateResult:
     return min(answers, key=lambda answer: (order.index(answer.verdict), -(answer.value or 0.0)))
 
 
+def fairness_table(project: Project, found: Held) -> str | None:
+    """fairlearn's figures of every group as CSV, for the run's record; None where it is not installed
+    (``pip install 'trimtab[fairness]'``) or does not apply.
+    """
+    try:
+        from fairlearn import metrics
+    except ImportError:
+        return None
+    scores = found.ours.scores
+    if scores is None or scores.shape[1] != 2 or not project.gates.fairness.columns:
+        return None
+    import pandas as pd
+
+    truth, predicted = found.ours.truth == found.ours.positive, found.ours.predicted == found.ours.positive
+    measures = {
+        "rows": metrics.count,
+        "selection_rate": metrics.selection_rate,
+        "true_positive_rate": metrics.true_positive_rate,
+        "false_positive_rate": metrics.false_positive_rate,
+    }
+    parts = []
+    for name in project.gates.fairness.columns:
+        names = np.full(len(truth), "", dtype=object)
+        for value, rows in groups_of(found.rows[name]):
+            names[rows] = value
+        frame = metrics.MetricFrame(metrics=measures, y_true=truth, y_pred=predicted, sensitive_features=names)
+        parts.append(frame.by_group.rename_axis("group").reset_index().assign(column=name))
+    return str(pd.concat(parts).to_csv(index=False))
+
+
 def missing_of(project: Project, found: Held, model: Model, constant: Answers) -> GateResult:
     """The packaged model on at most 500 rows, with one input missing at a time."""
     metric = "brier" if project.task == "classification" else "mae"

@@ -10,6 +10,7 @@ from trimtab.core.domain.gate import GateResult, gates_verdict
 from trimtab.core.domain.times import iso
 from trimtab.core.domain.verdict import Verdict
 from trimtab.ports import DataVersion, RunLog
+from trimtab.training.checks import FAIRNESS_TABLE
 from trimtab.training.provenance import CodeState
 from trimtab.training.report import report_json, report_markdown
 from trimtab.training.sources import source_digests, user_modules
@@ -139,6 +140,8 @@ def _artifacts(
         )
     sources = source_digests(services.root, services.project.data.files)
     contents["data", "sources.json"] = json.dumps(sources, indent=2)
+    if (scratch / FAIRNESS_TABLE).exists():
+        contents["gates", FAIRNESS_TABLE] = (scratch / FAIRNESS_TABLE).read_text(encoding="utf-8")
     if code.diff:
         contents["code", "changes.diff"] = code.diff
     if services.project_file is not None:
