@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 TIME, TARGET, LABEL_TIME = "event_time", "target", "label_time"
 DEVELOPED = ("bike_sharing", "hotel_bookings", "elec2", "acs_employment_ma", "car_loan_dq")
-"""The half that the policy's form and first constants were chosen on; the others were looked at later (docs/backtest.md)."""
+"""The half that the policy's form and first constants were chosen on; the others came later (docs/backtest.md)."""
 NEVER_FEATURES = {
     "acs_employment_ma": ("year",),
     "bike_sharing": ("casual", "registered", "yr"),

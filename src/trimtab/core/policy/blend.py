@@ -1,9 +1,10 @@
 """How much each candidate's answers should count: the weights whose mixture lost least on the newest labelled blocks.
 
-The weights w on the simplex minimise  sum_i a_i loss(sum_r w_r p_ri, y_i) / level + KL(w, prior) / rate  by mirror
+The weights w on the simplex minimise sum_i a_i loss(sum_r w_r p_ri, y_i) / level + KL(w, prior) / rate by mirror
 descent (exponentiated gradient: Kivinen & Warmuth, "Exponentiated gradient versus gradient descent for linear
-predictors", 1997). The loss is that of the mixture, not the mixture of the losses: candidates whose errors differ are
-worth more together than the best of them. The prior keeps weights even where the rows do not tell the candidates apart.
+predictors", 1997), averaged over the second half of the steps, since an absolute loss has corners. The loss is that
+of the mixture, not the mixture of the losses: candidates whose errors differ are worth more together than the best of
+them. The prior keeps weights even where the rows do not tell the candidates apart.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ def blend_weights(errors: Floats, weights: Floats, *, probability: bool, rate: f
     shares = np.full(count, 1.0 / count)
     logs = np.log(shares)
     prior = logs.copy()
+    mean = np.zeros(count)
     scale = weights / level * weights.sum()
     for step in range(STEPS):
         size = FIRST_STEP / np.sqrt(1.0 + step)
@@ -50,7 +52,9 @@ def blend_weights(errors: Floats, weights: Floats, *, probability: bool, rate: f
         shares = np.exp(logs - logs.max())
         shares /= shares.sum()
         logs = np.log(np.maximum(shares, SMALLEST))
-    kept: Floats = np.where(shares >= LEAST, shares, 0.0)
+        if step >= STEPS // 2:
+            mean += shares / (STEPS - STEPS // 2)
+    kept: Floats = np.where(mean >= LEAST, mean, 0.0)
     kept /= kept.sum()
     return kept
 
