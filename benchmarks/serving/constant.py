@@ -8,9 +8,9 @@ import time
 
 import uvloop
 
-from trimtab.serving.http import Answer, Request
+from trimtab.serving.net.http import Answer, Request
+from trimtab.serving.net.transport import HttpServer
 from trimtab.serving.settings import Limits
-from trimtab.serving.transport import HttpServer
 
 ANSWER = (
     b'{"model_name":"bench","model_version":"1","parameters":{"prediction_ids":["01a206150fb3000001-c4e84c93b6"]},'

@@ -25,8 +25,8 @@ import pyarrow.parquet as pq
 from prepare import ESTIMATORS
 from runtimes import data
 
+from trimtab.serving.batch.score import Scoring, score_file
 from trimtab.serving.runtimes import Model, load
-from trimtab.serving.score import Scoring, score_file
 from trimtab.training.compile import build_package
 from trimtab.training.estimators import default_estimator
 

@@ -1,6 +1,6 @@
 """The record of predictions: what it costs, and that every acknowledged id is in it exactly once.
 
-    python benchmarks/serving/records.py DEPLOYMENT [--rounds 10] [--seconds 5] [--workers 2] [--json FILE]
+    python benchmarks/serving/record/records.py DEPLOYMENT [--rounds 10] [--seconds 5] [--workers 2] [--json FILE]
 
 DEPLOYMENT as ``prepare.py`` makes it. Cost: processor time of the log's thread per record (columns, profiles, files),
 in this process, rows of a turn of 16 as under load; best of several rounds, since a busy machine only adds. Then
@@ -31,11 +31,11 @@ from tests.serving.test_records import slot
 
 from trimtab.core.profiles import Baseline
 from trimtab.core.profiles.baseline import Evaluation
-from trimtab.serving.log import LogWriter
-from trimtab.serving.log_settings import LogSettings
 from trimtab.serving.package import InputSpec, RuntimeSpec, Signature
-from trimtab.serving.recording import Recorder
-from trimtab.serving.records import BlockRecord
+from trimtab.serving.record.recorder import Recorder
+from trimtab.serving.record.records import BlockRecord
+from trimtab.serving.record.settings import LogSettings
+from trimtab.serving.record.writer import LogWriter
 
 FEATURES, TURN, RECORDS = 30, 16, 32_768
 SIGNATURE: dict[str, Any] = {

@@ -7,9 +7,9 @@ import tempfile
 from pathlib import Path
 from unittest import mock
 
-from trimtab.serving import scoring
-from trimtab.serving.log import LogWriter
+from trimtab.serving.record.writer import LogWriter
 from trimtab.serving.run import run_worker
+from trimtab.serving.scoring.scorer import scorer as scoring
 from trimtab.serving.settings import ServerSettings
 
 if __name__ == "__main__":

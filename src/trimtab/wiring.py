@@ -313,7 +313,7 @@ class Workspace:
         from trimtab.adapters.process.server import ServerProcess
         from trimtab.project.environment import environment
         from trimtab.project.recording import log_settings
-        from trimtab.serving.log_settings import log_text
+        from trimtab.serving.record.settings import log_text
 
         serving = self.project.serving
         return ServerProcess(
@@ -357,7 +357,7 @@ class Workspace:
 
     def _announce_readers(self) -> None:
         """Old files of the log are kept until the controller and the collection for training have read them."""
-        from trimtab.serving.retention import MARKS, remove_mark
+        from trimtab.serving.record.retention import MARKS, remove_mark
 
         wanted = {"controller": True, "collector": self.project.data.collect}
         for reader, wants in wanted.items():

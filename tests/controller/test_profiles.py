@@ -17,11 +17,11 @@ from trimtab.core.diagnosis.result import Assessment
 from trimtab.core.domain.times import DAY_S
 from trimtab.core.profiles import Baseline
 from trimtab.core.profiles.baseline import Evaluation
-from trimtab.serving.log import LogWriter
-from trimtab.serving.log_settings import LogSettings
 from trimtab.serving.package import InputSpec, RuntimeSpec, Signature
-from trimtab.serving.recording import Recorder
-from trimtab.serving.records import BlockRecord
+from trimtab.serving.record.recorder import Recorder
+from trimtab.serving.record.records import BlockRecord
+from trimtab.serving.record.settings import LogSettings
+from trimtab.serving.record.writer import LogWriter
 
 SIGNATURE = Signature(
     model="m",

@@ -12,8 +12,8 @@ import pytest
 
 from tests.serving.servers import INFER, Server, eventually, row, start
 from trimtab.core.domain.errors import UserError
-from trimtab.serving.auth import TokenError, Tokens, tokens_in
-from trimtab.serving.security import Security
+from trimtab.serving.net.auth import TokenError, Tokens, tokens_in
+from trimtab.serving.net.security import Security
 
 PREDICT, LABELS, BOTH = "predict-" + "p" * 16, "labels-" + "l" * 16, "both-" + "b" * 16
 LABEL = {"prediction_id": "x", "label": True}

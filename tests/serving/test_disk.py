@@ -14,7 +14,7 @@ from tests.serving.servers import INFER, Server, eventually, row, start
 
 SLOW_DISK = """
 import os, sys, time
-from trimtab.serving import log_health
+from trimtab.serving.record import health as log_health
 from trimtab.serving.__main__ import main
 real, log_health.SLOW_S = os.fsync, 0.5
 def slow(descriptor):
@@ -28,7 +28,7 @@ sys.exit(main())
 SMALL_QUEUE = """
 import dataclasses, sys
 from trimtab.serving import __main__ as program
-from trimtab.serving.supervisor import run_server
+from trimtab.serving.process.supervisor import run_server
 from trimtab.serving.settings import Limits
 settings = program.arguments()
 run_server(dataclasses.replace(settings, limits=Limits(log_rows=100)))

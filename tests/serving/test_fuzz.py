@@ -10,12 +10,12 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trimtab.serving import mlflow_scoring, oip, oip_binary
-from trimtab.serving.http import Request, RequestError, plain_body
-from trimtab.serving.inputs import Inputs, columns_of
-from trimtab.serving.labels import decode_labels
+from trimtab.serving.net.http import Request, RequestError, plain_body
 from trimtab.serving.package import InputSpec, RuntimeSpec, Signature
 from trimtab.serving.paths import find
+from trimtab.serving.protocols import mlflow_scoring, oip, oip_binary
+from trimtab.serving.protocols.inputs import Inputs, columns_of
+from trimtab.serving.protocols.labels import decode_labels
 
 SIGNATURE = Signature(
     model="m",

@@ -12,18 +12,18 @@ import pytest
 
 from trimtab.core.domain.errors import ExternalError
 from trimtab.core.domain.routes import Routes, Share
-from trimtab.serving.deployment import Deployment, assemble
-from trimtab.serving.gather import Gatherer
-from trimtab.serving.http import Answer, RequestError, Response, error_response
-from trimtab.serving.ids import IdSource
-from trimtab.serving.inputs import Inputs
-from trimtab.serving.log import LogWriter
-from trimtab.serving.metrics import Metrics
-from trimtab.serving.pace import ROWS_MAX, Pace
+from trimtab.serving.net.http import Answer, RequestError, Response, error_response
 from trimtab.serving.package import InputSpec, RuntimeSpec, Signature
+from trimtab.serving.process.metrics import Metrics
+from trimtab.serving.protocols.inputs import Inputs
+from trimtab.serving.record.writer import LogWriter
 from trimtab.serving.runtimes.base import Answers, Outputs, Row, columns_of_rows, plain
-from trimtab.serving.scoring import RowJob, Scorer
-from trimtab.serving.shadow import ShadowQueue
+from trimtab.serving.scoring.deployment import Deployment, assemble
+from trimtab.serving.scoring.gather import Gatherer
+from trimtab.serving.scoring.ids import IdSource
+from trimtab.serving.scoring.pace import ROWS_MAX, Pace
+from trimtab.serving.scoring.scorer import RowJob, Scorer
+from trimtab.serving.scoring.shadow import ShadowQueue
 
 
 class Doubling:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trimtab.serving.log_health import FAILING_S, HOLD_S, SLOW_S, LogHealth
+from trimtab.serving.record.health import FAILING_S, HOLD_S, SLOW_S, LogHealth
 
 
 def test_a_short_failure_is_counted_and_no_alarm() -> None:

@@ -15,9 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.serving.servers import INFER, eventually, row, start
 from tests.serving.test_workers import again, workers_of
-from trimtab.serving.counters import SIZE, Counters, counters_folder, read_counters
-from trimtab.serving.metrics import ARM_CELLS, BUCKETS_S, KEPT_ARMS, KEPT_RESPONSES, ArmCounters, Metrics
-from trimtab.serving.metrics_text import COUNTERS, GAUGES, render, totals_of
+from trimtab.serving.process.counters import SIZE, Counters, counters_folder, read_counters
+from trimtab.serving.process.metrics import ARM_CELLS, BUCKETS_S, KEPT_ARMS, KEPT_RESPONSES, ArmCounters, Metrics
+from trimtab.serving.process.metrics_text import COUNTERS, GAUGES, render, totals_of
 
 
 def values(text: bytes) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:

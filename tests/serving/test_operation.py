@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.serving.servers import INFER, Server, eventually, row, start, write_routes
-from trimtab.serving.router import share_of
+from trimtab.serving.scoring.router import share_of
 
 
 class Load:

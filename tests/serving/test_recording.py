@@ -21,12 +21,12 @@ from trimtab.core.domain.errors import UserError
 from trimtab.core.profiles import Baseline, Profile, categorical
 from trimtab.core.profiles.baseline import Evaluation
 from trimtab.frames import columns_of
-from trimtab.serving.deployment import Slot
-from trimtab.serving.log import LogWriter
-from trimtab.serving.log_settings import LogSettings, log_of, log_text
-from trimtab.serving.profile_columns import input_columns
-from trimtab.serving.recording import Recorder, sampled, unfit
-from trimtab.serving.records import block_batches
+from trimtab.serving.record.profile_columns import input_columns
+from trimtab.serving.record.recorder import Recorder, sampled, unfit
+from trimtab.serving.record.records import block_batches
+from trimtab.serving.record.settings import LogSettings, log_of, log_text
+from trimtab.serving.record.writer import LogWriter
+from trimtab.serving.scoring.deployment import Slot
 
 KEY = "0123456789abcdef"
 

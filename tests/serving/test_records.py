@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.serving.servers import read_log
-from trimtab.serving import columns
-from trimtab.serving.deployment import Slot
-from trimtab.serving.log import LogWriter
-from trimtab.serving.metrics import ArmCounters
 from trimtab.serving.package import InputSpec, RuntimeSpec, Signature
-from trimtab.serving.records import BlockRecord, Layout, block_batches
+from trimtab.serving.process.metrics import ArmCounters
+from trimtab.serving.record import columns
+from trimtab.serving.record.records import BlockRecord, Layout, block_batches
+from trimtab.serving.record.writer import LogWriter
+from trimtab.serving.scoring.deployment import Slot
 
 SIGNATURE = Signature(
     model="m",

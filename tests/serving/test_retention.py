@@ -15,9 +15,9 @@ from tests.serving.test_disk import metric
 from tests.serving.test_records import NOON, SIGNATURE, record, slot
 from trimtab.adapters.files.logs import ParquetLogReader
 from trimtab.core.domain.errors import ExternalError
-from trimtab.serving.log import LogWriter
-from trimtab.serving.log_settings import LogSettings
-from trimtab.serving.retention import Retention, Swept, remove_mark, write_mark
+from trimtab.serving.record.retention import Retention, Swept, remove_mark, write_mark
+from trimtab.serving.record.settings import LogSettings
+from trimtab.serving.record.writer import LogWriter
 from trimtab.training.collect import Names, collect
 
 HOUR = 3600.0

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.core.domain.routes import Routes, Share
-from trimtab.serving.ids import IdSource
-from trimtab.serving.router import Router, share_of
+from trimtab.serving.scoring.ids import IdSource
+from trimtab.serving.scoring.router import Router, share_of
 
 texts = st.text(max_size=20)
 

@@ -20,16 +20,16 @@ from tests.serving.servers import read_log, start, write_routes
 from trimtab.core.domain.errors import ConflictError, DataError, NotFoundError, RefusedError, UserError
 from trimtab.core.profiles import Baseline, Profile, categorical
 from trimtab.core.profiles.baseline import Evaluation
-from trimtab.serving.deployment import Slot
-from trimtab.serving.log_settings import LogSettings
-from trimtab.serving.metrics import ArmCounters
-from trimtab.serving.recording import Recorder
-from trimtab.serving.records import Layout
+from trimtab.serving.batch.log import ScoreLog
+from trimtab.serving.batch.model import installed_model, recording_slot
+from trimtab.serving.batch.score import BATCH_ROWS, Scoring, score_file
+from trimtab.serving.batch.write import Output
+from trimtab.serving.process.metrics import ArmCounters
+from trimtab.serving.record.recorder import Recorder
+from trimtab.serving.record.records import Layout
+from trimtab.serving.record.settings import LogSettings
 from trimtab.serving.runtimes import Model, load
-from trimtab.serving.score import BATCH_ROWS, Scoring, score_file
-from trimtab.serving.score_log import ScoreLog
-from trimtab.serving.score_model import installed_model, recording_slot
-from trimtab.serving.score_write import Output
+from trimtab.serving.scoring.deployment import Slot
 
 NOON = 1_770_000_000.0
 SCORES = ["y.prediction", "y.score.late", "y.score.punctual"]
@@ -310,9 +310,9 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from tests.serving.test_score import recorder
-from trimtab.serving import score_write
+from trimtab.serving.batch import write as score_write
 from trimtab.serving.runtimes import load
-from trimtab.serving.score import Scoring, score_file
+from trimtab.serving.batch.score import Scoring, score_file
 package, rows, out, logs, when = sys.argv[1:]
 def die(*_):
     os.kill(os.getpid(), 9)

@@ -10,7 +10,7 @@ import pytest
 from tests.serving.servers import Server, start
 from trimtab.core.domain.errors import UserError
 from trimtab.serving.__main__ import arguments
-from trimtab.serving.surroundings import SAGEMAKER_MODEL, surroundings
+from trimtab.serving.process.surroundings import SAGEMAKER_MODEL, surroundings
 
 HEALTH = "/v1/endpoints/17/deployedModels/42"
 PREDICT = f"{HEALTH}:predict"

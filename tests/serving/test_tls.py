@@ -14,7 +14,7 @@ import pytest
 
 from tests.serving.certificates import Authority
 from tests.serving.servers import INFER, Server, eventually, row, start
-from trimtab.serving.tls import CertificateError, Certificates
+from trimtab.serving.net.tls import CertificateError, Certificates
 
 
 def client_of(authority: Authority) -> ssl.SSLContext:

@@ -16,7 +16,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.serving.servers import INFER, Server, eventually, row, start
-from trimtab.serving.surroundings import traces_wanted
+from trimtab.serving.process.surroundings import traces_wanted
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
@@ -154,8 +154,8 @@ def test_nothing_is_imported_where_nothing_is_configured() -> None:
     code = (
         "import sys; from trimtab.serving.__main__ import arguments; import trimtab.serving.run;"
         "s = arguments(['--deployment', 'd']); assert not s.tracing;"
-        "print([m for m in sys.modules if m.startswith(('opentelemetry', 'trimtab.serving.tracing', 'mlflow', 'dvc',"
-        " 'matplotlib', 'pandas', 'sklearn'))])"
+        "print([m for m in sys.modules if m.startswith(('opentelemetry', 'trimtab.serving.net.tracing', 'mlflow',"
+        " 'dvc', 'matplotlib', 'pandas', 'sklearn'))])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"

@@ -18,10 +18,10 @@ from trimtab.cli.show import show, show_json
 from trimtab.core.domain.errors import NotFoundError, UserError
 
 if TYPE_CHECKING:
-    from trimtab.serving.log_settings import LogSettings
+    from trimtab.serving.batch.log import ScoreLog
+    from trimtab.serving.batch.score import Progress, Scoring, Tally
+    from trimtab.serving.record.settings import LogSettings
     from trimtab.serving.runtimes import Model
-    from trimtab.serving.score import Progress, Scoring, Tally
-    from trimtab.serving.score_log import ScoreLog
 
 PROGRESS_S = 0.2
 
@@ -66,7 +66,7 @@ def score(
         trimtab score rows.csv --out scores.csv --version 7 --log
         trimtab score rows.parquet -o scores.parquet --deployment /srv/flights/deployment
     """
-    from trimtab.serving.score import Scoring
+    from trimtab.serving.batch.score import Scoring
 
     log = log or logs is not None
     if model is not None and (deployment is not None or version is not None or log):
@@ -83,7 +83,7 @@ def score(
 
 
 def _score(work: Scoring, model: Model, log: ScoreLog | None) -> Tally:
-    from trimtab.serving.score import score_file
+    from trimtab.serving.batch.score import score_file
 
     with _progress() as progress:
         return score_file(work, model, log, progress)
@@ -94,8 +94,8 @@ def _opened(
     model: Path | None, deployment: Path | None, logs: Path | None, version: int | None, project: Path
 ) -> Iterator[tuple[_Place, int | None, Model]]:
     """The model that scores, and where it came from."""
+    from trimtab.serving.batch.model import champion_of, installed_model
     from trimtab.serving.runtimes import load
-    from trimtab.serving.score_model import champion_of, installed_model
 
     if model is not None:
         yield _Place(None, None, None), None, load(model)
@@ -118,7 +118,7 @@ def _place(deployment: Path | None, logs: Path | None, project: Path) -> _Place:
     from trimtab.project.environment import environment
 
     if deployment is not None:
-        from trimtab.serving.log_settings import log_of
+        from trimtab.serving.record.settings import log_of
 
         beside = logs or deployment.absolute().parent / "logs"
         return _Place(deployment, beside, None, log_of(None, environment()))
@@ -131,9 +131,9 @@ def _place(deployment: Path | None, logs: Path | None, project: Path) -> _Place:
 def _log(place: _Place, version: int | None, model: Model) -> ScoreLog:
     import secrets
 
-    from trimtab.serving.recording import Recorder
-    from trimtab.serving.score_log import ScoreLog
-    from trimtab.serving.score_model import recording_slot
+    from trimtab.serving.batch.log import ScoreLog
+    from trimtab.serving.batch.model import recording_slot
+    from trimtab.serving.record.recorder import Recorder
 
     assert place.deployment is not None and place.logs is not None and version is not None  # noqa: S101, PT018
     assert place.recorded is not None  # noqa: S101  a place with a deployment has settings

@@ -55,10 +55,10 @@ def serve(
         trimtab serve --predict-tokens /run/secrets/predict --tls-cert tls.crt --tls-key tls.key
     """
     from trimtab.project.environment import environment
-    from trimtab.serving.log_settings import log_of
+    from trimtab.serving.process.supervisor import run_server
+    from trimtab.serving.process.surroundings import SAGEMAKER_MODEL, security_of, surroundings, traces_wanted
+    from trimtab.serving.record.settings import log_of
     from trimtab.serving.settings import ServerSettings
-    from trimtab.serving.supervisor import run_server
-    from trimtab.serving.surroundings import SAGEMAKER_MODEL, security_of, surroundings, traces_wanted
 
     variables = environment()
     sagemaker = deployment is None and (SAGEMAKER_MODEL / "routes.json").is_file()

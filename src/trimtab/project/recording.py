@@ -7,7 +7,7 @@ from pathlib import Path
 
 from trimtab.core.domain.times import DAY_S
 from trimtab.project.settings import Project
-from trimtab.serving.log_settings import LOG_KEY, LogSettings
+from trimtab.serving.record.settings import LOG_KEY, LogSettings
 
 
 def log_settings(project: Project, root: Path, variables: Mapping[str, str]) -> LogSettings:

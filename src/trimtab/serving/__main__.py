@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from trimtab.core.domain.errors import UserError
-from trimtab.serving.log_settings import log_of
+from trimtab.serving.process.supervisor import run_server
+from trimtab.serving.process.surroundings import missing_deployment, security_of, surroundings, traces_wanted
+from trimtab.serving.record.settings import log_of
 from trimtab.serving.settings import LOG_FORMAT, ServerSettings
-from trimtab.serving.supervisor import run_server
-from trimtab.serving.surroundings import missing_deployment, security_of, surroundings, traces_wanted
 
 
 def arguments(argv: Sequence[str] | None = None, variables: Mapping[str, str] | None = None) -> ServerSettings:

@@ -8,11 +8,8 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from trimtab.serving import mlflow_scoring, oip, oip_binary, paths
-from trimtab.serving.deployment import Deployment, Slot
-from trimtab.serving.description import Description, page
-from trimtab.serving.gather import Gatherer
-from trimtab.serving.http import (
+from trimtab.serving import paths
+from trimtab.serving.net.http import (
     TEXT,
     Answer,
     Later,
@@ -24,17 +21,21 @@ from trimtab.serving.http import (
     plain_body,
     unavailable,
 )
-from trimtab.serving.ids import IdSource
-from trimtab.serving.labelling import Labelling
-from trimtab.serving.live import LiveDeployment
-from trimtab.serving.log import LogWriter
-from trimtab.serving.metrics import Metrics
+from trimtab.serving.net.security import needed
 from trimtab.serving.package import ClassValue
-from trimtab.serving.quick import QuickPath
-from trimtab.serving.scoring import Scored, Scorer
-from trimtab.serving.security import needed
+from trimtab.serving.process.metrics import Metrics
+from trimtab.serving.process.status import Status
+from trimtab.serving.protocols import mlflow_scoring, oip, oip_binary
+from trimtab.serving.protocols.description import Description, page
+from trimtab.serving.protocols.labelling import Labelling
+from trimtab.serving.record.writer import LogWriter
+from trimtab.serving.scoring.deployment import Deployment, Slot
+from trimtab.serving.scoring.gather import Gatherer
+from trimtab.serving.scoring.ids import IdSource
+from trimtab.serving.scoring.live import LiveDeployment
+from trimtab.serving.scoring.quick import QuickPath
+from trimtab.serving.scoring.scorer import Scored, Scorer
 from trimtab.serving.settings import ServerSettings
-from trimtab.serving.status import Status
 
 CACHED_PATHS = 1024
 MLFLOW_CODES = {404: "RESOURCE_DOES_NOT_EXIST", 500: "INTERNAL_ERROR", 503: "TEMPORARILY_UNAVAILABLE"}

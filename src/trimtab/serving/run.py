@@ -20,24 +20,24 @@ from typing import Any
 import pyarrow as pa
 
 from trimtab.serving.app import App
-from trimtab.serving.counters import SUFFIX
-from trimtab.serving.edge import Edge
-from trimtab.serving.handover import Handover
-from trimtab.serving.ids import IdSource
-from trimtab.serving.listeners import BACKLOG, bound, waiting
-from trimtab.serving.live import LiveDeployment
-from trimtab.serving.log import LogWriter
-from trimtab.serving.log_settings import LogSettings
-from trimtab.serving.metrics import Metrics
-from trimtab.serving.presence import Presence
-from trimtab.serving.recording import Recorder
-from trimtab.serving.retention import Retention
-from trimtab.serving.scoring import Scorer
+from trimtab.serving.net.edge import Edge
+from trimtab.serving.net.listeners import BACKLOG, bound, waiting
+from trimtab.serving.net.transport import Connection, HttpServer
+from trimtab.serving.process.counters import SUFFIX
+from trimtab.serving.process.handover import Handover
+from trimtab.serving.process.metrics import Metrics
+from trimtab.serving.process.presence import Presence
+from trimtab.serving.process.status import Status
+from trimtab.serving.process.worker import UP
+from trimtab.serving.record.recorder import Recorder
+from trimtab.serving.record.retention import Retention
+from trimtab.serving.record.settings import LogSettings
+from trimtab.serving.record.writer import LogWriter
+from trimtab.serving.scoring.ids import IdSource
+from trimtab.serving.scoring.live import LiveDeployment
+from trimtab.serving.scoring.scorer import Scorer
+from trimtab.serving.scoring.shadow import ShadowQueue
 from trimtab.serving.settings import LOG_FORMAT, ServerSettings
-from trimtab.serving.shadow import ShadowQueue
-from trimtab.serving.status import Status
-from trimtab.serving.transport import Connection, HttpServer
-from trimtab.serving.worker import UP
 
 SWITCH_S = 0.0005
 """The log writer hands the interpreter back to requests after at most this."""

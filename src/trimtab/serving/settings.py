@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from trimtab.core.domain.errors import UserError
-from trimtab.serving.log_settings import LogSettings
-from trimtab.serving.security import Security
+from trimtab.serving.net.security import Security
+from trimtab.serving.record.settings import LogSettings
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 

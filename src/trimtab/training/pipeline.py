@@ -303,7 +303,6 @@ def package_of(
     """The fitted estimator as a sealed package in ``to``; ``requirements``: of this environment unless given."""
     from trimtab.training.compile import build_package
 
-
     two = prepared.classes is not None and len(prepared.classes) == 2
     return build_package(
         to,

@@ -70,14 +70,14 @@ class ParquetLogReader:
         """Leave a mark for the servers, which delete old files only when every reader has read them."""
         if not self._marks or self._marked.get(reader) == cursor:
             return
-        from trimtab.serving.retention import MARKS, write_mark
+        from trimtab.serving.record.retention import MARKS, write_mark
 
         try:
             write_mark(self._logs, reader, cursor.intersection(self._names()), self._kinds)
         except OSError as error:
             if not (self._logs / MARKS / f"{reader}.json").exists():
                 raise ExternalError(f"{self._logs}: the mark of what was read cannot be written: {error}") from error
-            return  # the disk is full, say: files are kept longer than they must be, and decisions are made all the same
+            return  # the disk is full, say: files are kept longer than they must be, decisions are made all the same
         self._marked[reader] = cursor
 
     def recent(self, rows: int = 64) -> pa.Table:

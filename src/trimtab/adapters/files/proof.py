@@ -69,7 +69,7 @@ def _failures(model: Model, carried: dict[str, list[Any]], count: int) -> list[s
 
 
 def _failure(model: Model, named: dict[str, list[Any]], count: int) -> str | None:
-    from trimtab.serving.inputs import Inputs, columns_of
+    from trimtab.serving.protocols.inputs import Inputs, columns_of
 
     try:
         model.predict(columns_of(Inputs(rows=count, named=dict(named)), model.signature))

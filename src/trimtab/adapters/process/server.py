@@ -2,7 +2,7 @@
 
 It runs in a session of its own: when the controller is killed, the server goes on answering, and the next
 controller takes it over. When the server's supervisor is killed, its workers go on, and the next supervisor takes those
-over (``trimtab.serving.handover``). A lock that the supervisor holds as long as it lives tells of one that was
+over (``trimtab.serving.process.handover``). A lock that the supervisor holds as long as it lives tells of one that was
 started a moment before the controller was killed, so that there are never two.
 """
 
@@ -51,7 +51,7 @@ class ServerProcess:
     flush_s: float = 0.5
     durability: str = "batch"
     log: str = ""
-    """What is recorded, as JSON (``trimtab.serving.log_settings``)."""
+    """What is recorded, as JSON (``trimtab.serving.record.settings``)."""
     output: Path | None = None
     """Where its output goes; None: where ours goes."""
     restarts: int = 0

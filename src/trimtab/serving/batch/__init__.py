@@ -1,0 +1,1 @@
+"""`trimtab score`: files through the serving runtime."""

@@ -1,0 +1,1 @@
+"""The server's edge: sockets, HTTP, TLS, tokens, traces. Knows no model."""

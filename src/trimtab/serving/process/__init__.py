@@ -1,0 +1,1 @@
+"""The server as processes: supervisor, workers, handover, counters, status."""

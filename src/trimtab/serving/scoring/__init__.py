@@ -1,0 +1,1 @@
+"""From rows to answers: what is served, who answers, in how many calls."""
