@@ -65,6 +65,11 @@ def silent(frame: pd.DataFrame, _rng: np.random.Generator) -> pd.DataFrame:
         (changed("income", lambda v: v.iloc[ONSET - 1]), "ConstantColumn", ("income",)),
         (changed("plan", lambda v: v.replace({"Basic": "basis"})), "RenamedCategories", ("plan",)),
         (changed("plan", lambda v: v.str.encode("utf-8").str.decode("latin-1")), "EncodingDamage", ("plan",)),
+        (
+            changed("region", lambda v: v.map({"north": "1", "south": "2", "east": "3"})),
+            "RenamedCategories",
+            ("region",),
+        ),
         (changed("plan", lambda v: v.str.upper()), "EncodingDamage", ("plan",)),
         (swapped, "SwappedColumns", ("age", "spend")),
         (changed("age", lambda v: 9000 + (v * 7919) % 977), "OutOfRange", ("age",)),
@@ -237,3 +242,20 @@ def test_weights_are_shares() -> None:
     """The answer and what else it could be add up to no more than everything."""
     found = look(flipped)
     assert 0 <= sum(each.weight for each in found.alternatives) < 1
+
+
+@pytest.mark.parametrize(
+    ("reference_too", "value"), [(True, np.nan), (False, 1.0)], ids=["stays empty", "is filled since"]
+)
+def test_a_column_that_was_always_empty(reference_too: bool, value: float) -> None:
+    """Half of a wide table's columns were planned for later."""
+    old, now = reference().assign(later=np.nan), rows(2).assign(later=np.nan if reference_too else value)
+    found = api.diagnose(old, now, "y", "at", ignore=["amount"]).diagnosis
+    assert found.remedy in (Remedy.NONE, Remedy.WATCH)
+
+
+@pytest.mark.parametrize("size", [1, 3, 30])
+def test_too_few_rows_say_nothing(size: int) -> None:
+    """Somebody asks on the first morning."""
+    found = api.diagnose(reference(), rows(2)[:size], "y", "at", ignore=["amount"]).diagnosis
+    assert found.remedy is Remedy.NONE

@@ -13,7 +13,7 @@ from trimtab.core.domain.errors import DataError
 from trimtab.frames.convert import missing_text
 from trimtab.offline.learner import Boosting, importance_of
 from trimtab.offline.models import load_model
-from trimtab.offline.tables import Delay, Live, OfflineModel, blocks_of
+from trimtab.offline.tables import Delay, Live, OfflineModel, blocks_of, missing_in
 
 
 def diagnose_tables(
@@ -55,7 +55,8 @@ def case_of(
 ) -> Case:
     """The rows as the core sees them."""
     total = sum(importance.values())
-    present = {name: column for name, column in model.features.items() if name not in live.absent}
+    filled = {name: column for name, column in model.features.items() if not missing_in(column).all()}
+    present = {name: column for name, column in filled.items() if name not in live.absent}
     return Case(
         reference=present,
         reference_times=model.times,

@@ -10,7 +10,7 @@ import numpy as np
 from trimtab.core.diagnosis.rows.case import Flags
 from trimtab.core.profiles.columns import Categorical, Column, Columns, Numbers, take_rows
 from trimtab.core.profiles.scorecard import row_losses
-from trimtab.offline.tables import OfflineModel, calm
+from trimtab.offline.tables import OfflineModel, calm, fittable
 
 ROWS = 1200
 """Rows on which the weight of features is measured."""
@@ -35,7 +35,7 @@ class Boosting:
         )
         own = self._own()
         with calm(len(positive)):
-            estimator.fit(own.frame(columns), positive)
+            estimator.fit(fittable(own.frame(columns)), positive)
 
         def ask(rows: Columns) -> Numbers:
             frame = own.frame(rows)

@@ -101,7 +101,7 @@ class OfflineModel:
         rows = np.flatnonzero(known)
         estimator = kind(categorical_features="from_dtype", random_state=0)
         with calm(len(rows)):
-            return estimator.fit(self.frame(take_rows(self.features, rows)), self.labels[rows])
+            return estimator.fit(fittable(self.frame(take_rows(self.features, rows))), self.labels[rows])
 
     def frame(self, columns: Mapping[str, Column]) -> pd.DataFrame:
         """The features as the model takes them; levels that training did not have are missing."""
@@ -189,7 +189,7 @@ class Live:
         if model.target in columns:
             label = columns.pop(model.target)
             labels = encode(label, model.classes)
-            strange = ~np.isfinite(labels) & ~_missing(label)
+            strange = ~np.isfinite(labels) & ~missing_in(label)
         old_enough = model.delay.old_enough(label_times, times, model.usual_delay_s)
         labels = np.where(old_enough, labels, np.nan)
         features, absent, misfits = _aligned(model.features, take_rows(columns, order))
@@ -243,7 +243,8 @@ def as_text(column: Numbers) -> Categorical:
     return Categorical(np.where(np.isnan(column), -1, codes).astype(np.int32), levels)
 
 
-def _missing(column: Column) -> NDArray[np.bool_]:
+def missing_in(column: Column) -> NDArray[np.bool_]:
+    """(n,) rows without a value."""
     found: NDArray[np.bool_] = column.codes < 0 if isinstance(column, Categorical) else np.isnan(column)
     return found
 
@@ -269,6 +270,12 @@ def blocks_of(live: Live, baseline: Baseline, block_s: float) -> list[Block]:
         card = baseline.scorecard(live.scores[rows], live.labels[rows])
         out.append(Block(start, start + block_s, profile, card if card.rows else None))
     return out
+
+
+def fittable(frame: pd.DataFrame) -> pd.DataFrame:
+    """Numbers without any value as zeros: scikit-learn cannot bin a column that is all missing."""
+    empty = [name for name in frame.columns if frame[name].dtype.kind == "f" and frame[name].isna().all()]
+    return frame.assign(**dict.fromkeys(empty, 0.0)) if empty else frame
 
 
 def calm(rows: int) -> AbstractContextManager[object]:

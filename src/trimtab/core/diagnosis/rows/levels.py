@@ -20,6 +20,8 @@ from trimtab.core.profiles.columns import Categorical, Numbers
 EVIDENCE_MIN = 12.0
 """Nats by which 'renamed' must explain the stretch better than 'came beside'."""
 SHARE_MIN = 0.01
+WHOLE_MIN = 0.85
+"""Share of new levels from which the column is re-coded as a whole."""
 DISTINCT_MAX = 200
 
 
@@ -38,12 +40,13 @@ def renamed(case: Case, changes: dict[str, Change]) -> list[Finding]:
             continue
         match, evidence = _match(before, now, new)
         alike = _same_words([names[at] for at in new], [names[at] for at in np.flatnonzero(before > 0)])
-        if alike is None and (evidence < EVIDENCE_MIN or not match):
+        whole = came > WHOLE_MIN  # no segment comes without the others
+        if alike is None and not whole and (evidence < EVIDENCE_MIN or not match):
             continue
         code = "EncodingDamage" if alike is not None else "RenamedCategories"
-        pairs = alike or {names[a]: names[b] for a, b in match.items()}
+        pairs = alike or {names[a]: names[b] for a, b in match.items()} or {"all": names[int(new[0])]}
         told = ", ".join(f"{old!r} -> {fresh!r}" for old, fresh in list(pairs.items())[:3])
-        sure = 0.97 if alike is not None else confidence(evidence, EVIDENCE_MIN)
+        sure = 0.97 if alike is not None or whole else confidence(evidence, EVIDENCE_MIN)
         text = f"{name}: levels go on under other names ({told}); {came:.0%} of the rows"
         out.append(Finding(Kind.DATA_FAULT, code, (name,), change.first, change.end, sure, text, came, SHARE_MIN))
     return out

@@ -63,7 +63,7 @@ def rank(case: Case, tiers: list[Tier], harm: bool) -> Diagnosis:
         case.at(lead.first if remedy is Remedy.RETRAIN else min(each.first for each in told)),
         tuple(dict.fromkeys(name for each in told for name in each.features)),
         tuple(dict.fromkeys(name for each in told for name in each.slices)),
-        tuple(Reason(each.code, _words(case, each), each.value, each.limit) for each in told),
+        tuple(Reason(each.code, _words(case, each), float(each.value), float(each.limit)) for each in told),
         _others(tiers, weights, best),
     )
 

@@ -30,6 +30,8 @@ def shifts(case: Case, changes: dict[str, Change]) -> list[Finding]:
 
 def _calendar(cells: Cells) -> bool:
     """Most of the variance of the cells lies between runs of the reference."""
+    if len(cells.reference) < 50 * RUNS:
+        return False
     run = np.arange(len(cells.reference)) * RUNS // max(len(cells.reference), 1)
     counts = np.bincount(run * cells.size + cells.reference, minlength=RUNS * cells.size).reshape(RUNS, cells.size)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
