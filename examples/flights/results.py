@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import world
 
 from trimtab.controller.queries import history
-from trimtab.core.domain.journal import Entry
+from trimtab.core.domain.journal import Entry, Query
 from trimtab.core.domain.times import iso
 from trimtab.logs import first_labels
 from trimtab.replay.stream import Tally
@@ -236,7 +236,7 @@ def decisions(desk: Workspace) -> list[dict[str, Any]]:
             "why": line.why,
             "cause": line.cause,
         }
-        for line in history(desk)
+        for line in history(desk, Query())
     ]
 
 
