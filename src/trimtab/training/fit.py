@@ -93,10 +93,22 @@ def find_function(named: str, root: Path) -> Callable[..., Any]:
 
 
 def importable(root: Path) -> None:
-    """Put the project's root on the module path: the user's own code is imported from there, in packages too."""
-    if str(root) not in sys.path:
-        sys.path.insert(0, str(root))
-        importlib.invalidate_caches()
+    """Put the project's root first on the module path: the user's own code is imported from there, in packages too.
+
+    A process that trained for another project before forgets that one's modules of the same name.
+    """
+    first = str(root)
+    if sys.path[:1] == [first]:
+        return
+    sys.path[:] = [first, *(entry for entry in sys.path if entry != first)]
+    own = {path.stem for path in root.glob("*.py")} | {path.parent.name for path in root.glob("*/__init__.py")}
+    for name, module in list(sys.modules.items()):
+        place = getattr(module, "__file__", None)
+        if name.partition(".")[0] not in own or place is None:
+            continue
+        if not any(Path(place).is_relative_to(kept) for kept in (root, sys.prefix, sys.base_prefix)):
+            del sys.modules[name]
+    importlib.invalidate_caches()
 
 
 def fit(estimator: Any, features: pd.DataFrame, target: npt.NDArray[Any], root: Path) -> Any:
