@@ -29,6 +29,7 @@ from typing import Any
 import msgspec
 
 from trimtab.adapters.atomic import write_aside
+from trimtab.adapters.process.locks import locked
 from trimtab.core.domain.errors import ExternalError, IntegrityError, InvariantError, NotFoundError
 from trimtab.core.domain.times import duration_text
 from trimtab.ports import JobPhase, JobReport
@@ -69,7 +70,7 @@ class ProcessJobs:
         home = self._home(job)
         with _disk(home):
             home.mkdir(parents=True, exist_ok=True)
-            with self._alone(), _lock(home / "lock") as lock:
+            with self._alone(), locked(home / "lock") as lock:
                 if lock is None or self._is_over(home):
                     return
                 self._reap()
@@ -94,7 +95,7 @@ class ProcessJobs:
             return JobReport(job, JobPhase.MISSING)
         with _disk(home):
             if not (home / RESULT).exists():
-                with self._alone(), _lock(home / "lock") as lock:
+                with self._alone(), locked(home / "lock") as lock:
                     if lock is None and not self._overrun(home):
                         return JobReport(job, JobPhase.RUNNING, log=log)
                 if lock is None:
@@ -132,7 +133,7 @@ class ProcessJobs:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(pid, signal.SIGKILL)
             self._reap()
-            with self._alone(), _lock(home / "lock") as lock:
+            with self._alone(), locked(home / "lock") as lock:
                 if lock is not None:
                     if not (home / RESULT).exists():
                         write_result(self._folder, job, _overdue(self._time_limit_s or 0.0))
@@ -254,21 +255,6 @@ def _note_death(home: Path) -> None:
     pid = _pid(home)
     if pid is not None:
         write_aside(home / DEATHS, "".join(f"{dead}\n" for dead in sorted(_deaths(home) | {pid})).encode())
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[int | None]:
-    """The locked file's descriptor, or None where a process holds it. Closing ours leaves an inherited one locked."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield None
-        else:
-            yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

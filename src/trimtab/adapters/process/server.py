@@ -9,7 +9,6 @@ started a moment before the controller was killed, so that there are never two.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import signal
 import socket
@@ -24,6 +23,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from trimtab.adapters.process.locks import locked
 from trimtab.core.domain.errors import ExternalError
 
 _END_S = 30.0
@@ -76,7 +76,7 @@ class ServerProcess:
             return True
         if not self.deployment.is_dir():
             return False
-        with self._lock() as lock:
+        with locked(self.deployment.parent / "server.lock") as lock:
             return lock is None
 
     def __exit__(
@@ -115,7 +115,7 @@ class ServerProcess:
         try:
             self.deployment.mkdir(parents=True, exist_ok=True)
             self.logs.mkdir(parents=True, exist_ok=True)
-            with self._lock() as lock:
+            with locked(self.deployment.parent / "server.lock") as lock:
                 if lock is not None:
                     self._process, self._started = self._spawn(lock), time.monotonic()
         except OSError as error:
@@ -156,7 +156,7 @@ class ServerProcess:
             found = self._running()
             if found is not None:
                 return found
-            with self._lock() as lock:
+            with locked(self.deployment.parent / "server.lock") as lock:
                 if lock is not None:
                     return None
             time.sleep(_LOOK_S)
@@ -189,20 +189,6 @@ class ServerProcess:
             if isinstance(pid, int) and told.get("host") in (None, socket.gethostname()):
                 server = supervisor if isinstance(supervisor, int) else pid
                 yield _Card(pid, server, _port(told.get("public", told.get("url"))))
-
-    @contextlib.contextmanager
-    def _lock(self) -> Iterator[int | None]:
-        """The descriptor of the lock that a server holds, or None where one does."""
-        descriptor = os.open(self.deployment.parent / "server.lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield None
-            else:
-                yield descriptor
-        finally:
-            os.close(descriptor)
 
     def _spawn(self, lock: int) -> subprocess.Popen[bytes]:
         with contextlib.ExitStack() as stack:

@@ -119,7 +119,7 @@ class Scored:
 
 
 class Scorer:
-    """Scores and records. ``row`` and ``commit`` belong to the event loop, ``batch`` may run in a thread."""
+    """Scores and records. ``score`` and ``commit`` belong to the event loop, ``batch`` may run in a thread."""
 
     def __init__(
         self, log: LogWriter, metrics: Metrics, shadow: ShadowQueue, ids: IdSource, clock: Callable[[], float]
