@@ -4,34 +4,17 @@ from itself?
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
-
 from trimtab.core.domain.errors import DataError
 from trimtab.core.domain.verdict import Severity
 from trimtab.core.drift.blocks import BlockCheck, block_check
+from trimtab.core.drift.exact import Exact, exact_check
 from trimtab.core.drift.figures import Figures, figures_of
-from trimtab.core.drift.regions import Regions, Values, exact_regions, region_text
 from trimtab.core.drift.result import DriftResult, FeatureDrift
 from trimtab.core.profiles import Baseline, Profile
 from trimtab.core.profiles.layout import Feature, FeatureKind
-from trimtab.core.stats.hypergeometric import two_sided_bound
 
 BLOCKS_MIN = 20
 """Baseline blocks below which natural variation counts as unknown."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Exact:
-    """The exact test of one feature."""
-
-    p: float
-    difference: float
-    """Current less reference share in the region that differs most."""
-    region: str
-    first: int
-    last: int
 
 
 def check(baseline: Baseline, profile: Profile, alpha: float = 0.01, *, span_s: float | None = None) -> DriftResult:
@@ -64,12 +47,13 @@ def check(baseline: Baseline, profile: Profile, alpha: float = 0.01, *, span_s: 
     present = [at for at in range(len(layout.features)) if _both(baseline, profile, at)]
     blocks = block_check(baseline, profile, present, span_s)
     calibrated = blocks is not None and blocks.blocks >= BLOCKS_MIN
-    exact = _exact(baseline, profile, present)
-    limit = alpha / max(len(present), 1)
+    exact = exact_check(baseline, profile, present)
+    family = max(sum(each.testable for each in exact.values()), 1)
+    limit = alpha / family
     found = {}
     for at in present:
         found[at] = _feature(baseline, profile, at, exact[at], blocks if calibrated else None, limit, alpha)
-    p_exact = min((min(1.0, each.p * len(present)) for each in exact.values()), default=1.0)
+    p_exact = min((min(1.0, each.p * family) for each in exact.values()), default=1.0)
     judged = [each for each in found.values() if each.alarm]
     if calibrated and blocks is not None:
         drifted = blocks.p <= alpha and p_exact <= alpha
@@ -98,40 +82,11 @@ def _both(baseline: Baseline, profile: Profile, at: int) -> bool:
     return bool(baseline.total.counts[part].any() and profile.counts[part].any())
 
 
-def _exact(baseline: Baseline, profile: Profile, present: list[int]) -> dict[int, _Exact]:
-    """The exact test of every present feature; one evaluation for all regions of all features."""
-    parts = [_region_counts(baseline, profile, at) for at in present]
-    if not parts:
-        return {}
-    k = np.concatenate([part[1] for part in parts])
-    other = np.concatenate([part[2] for part in parts])
-    m = np.concatenate([np.full(len(part[1]), part[3]) for part in parts])
-    n = np.concatenate([np.full(len(part[1]), part[3] + part[4]) for part in parts])
-    p = two_sided_bound(k, m, k + other, n)
-    out, start = {}, 0
-    for at, (regions, own, before, rows, rows_before) in zip(present, parts, strict=True):
-        scaled = p[start : start + len(own)] * regions.cost
-        start += len(own)
-        best = int(np.argmin(scaled))
-        difference = float(own[best] / rows - before[best] / max(rows_before, 1.0))
-        first, last = int(regions.first[best]), int(regions.last[best])
-        text = region_text(baseline.layout.features[at], first, last)
-        out[at] = _Exact(min(float(scaled[best]), 1.0), difference, text, first, last)
-    return out
-
-
-def _region_counts(baseline: Baseline, profile: Profile, at: int) -> tuple[Regions, Values, Values, float, float]:
-    part = baseline.layout.part(at)
-    reference, current = baseline.total.counts[part], profile.counts[part]
-    regions = exact_regions(baseline.layout.features[at], reference)
-    return regions, regions.counts(current), regions.counts(reference), float(current.sum()), float(reference.sum())
-
-
 def _feature(
     baseline: Baseline,
     profile: Profile,
     at: int,
-    exact: _Exact,
+    exact: Exact,
     blocks: BlockCheck | None,
     limit: float,
     alpha: float,
@@ -170,7 +125,7 @@ def _feature(
     )
 
 
-def _direction(feature: Feature, exact: _Exact, figures: Figures) -> str:
+def _direction(feature: Feature, exact: Exact, figures: Figures) -> str:
     more = exact.difference > 0
     if exact.first == feature.missing:
         return "more missing" if more else "less missing"

@@ -30,8 +30,10 @@ class Regions:
     """(R,) index of the region's first bin."""
     last: NDArray[np.intp]
     """(R,) one past its last bin."""
-    cost: NDArray[np.float64]
-    """(R,) what its p-value is multiplied by: regions of its group / weight of the group."""
+    group: NDArray[np.intp]
+    """(R,) the group that it belongs to."""
+    weights: NDArray[np.float64]
+    """(G,) share of alpha of each group."""
 
     def counts(self, bins: NDArray[np.int64] | NDArray[np.int32]) -> Values:
         """Rows in each region; ``bins`` is (..., bins), the answer (..., R)."""
@@ -39,6 +41,18 @@ class Regions:
         np.cumsum(bins, axis=-1, out=padded[..., 1:])
         found: Values = padded[..., self.last] - padded[..., self.first]
         return found
+
+    def costs(self, testable: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """(R,) what each p-value is multiplied by: regions of its group / weight of the group. Regions that cannot show
+        anything take no part (infinite), and groups of only such regions leave their share to the others.
+        """
+        size = np.bincount(self.group[testable], minlength=len(self.weights))
+        weights = np.where(size > 0, self.weights, 0.0)
+        if not weights.any():
+            return np.full(len(self.group), np.inf)
+        share = weights / weights.sum()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(testable, size[self.group] / share[self.group], np.inf)
 
 
 def exact_regions(feature: Feature, reference: NDArray[np.int64]) -> Regions:
@@ -104,9 +118,9 @@ def _cuts(below: Values, shares: Values) -> NDArray[np.intp]:
 
 def _regions(groups: list[tuple[list[tuple[int, int]], float]]) -> Regions:
     pairs = [pair for regions, _ in groups for pair in regions]
-    cost = [len(regions) / weight for regions, weight in groups for _ in regions]
+    group = np.repeat(np.arange(len(groups)), [len(regions) for regions, _ in groups])
     first, last = np.array(pairs, dtype=np.intp).T
-    return Regions(first, last, np.array(cost))
+    return Regions(first, last, group, np.array([weight for _, weight in groups]))
 
 
 def region_text(feature: Feature, first: int, last: int) -> str:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from trimtab.core.domain.errors import DataError
 from trimtab.core.profiles.columns import Categorical, Column, Numbers
+from trimtab.core.profiles.grid import ROWS_MIN, Grid, bins_of, grid_of
 
 PARTS = 128
 """Quantile bins of a number."""
@@ -27,10 +28,6 @@ LEVELS_MAX = 64
 """Levels of a category that are counted by name."""
 TAIL = 16
 """Hashed buckets for all other levels."""
-GRID = 8192
-"""Cells of the short cut for many rows."""
-GRID_ROWS_MIN = 16_384
-"""Rows from which the short cut pays."""
 KNOWN_MAX = 20_000
 """Levels of the reference that are remembered (by hash) to tell an unseen one."""
 
@@ -72,6 +69,11 @@ class Feature:
     """Standard deviation of the reference; 1 where it is 0 or unknown."""
     discrete: bool = False
     """A number with at most 100 distinct values in the reference: each has its own bin."""
+    grid: Grid | None = field(init=False, repr=False)
+    """A quick way to the bins; None for a category, and where there is none."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "grid", grid_of(self.edges, self.centre) if len(self.edges) else None)
 
     @property
     def bins(self) -> int:
@@ -181,23 +183,13 @@ def bin_column(feature: Feature, column: Column) -> Binned:
     """Where each row falls. A column of the other kind is converted where that is possible; the rest is missing and
     counted as misfit."""
     if feature.kind is FeatureKind.NUMBER:
-        values, misfit = (_parse(column)) if isinstance(column, Categorical) else (column, 0)
+        values, misfit = parsed(column) if isinstance(column, Categorical) else (column, 0)
         return Binned(bin_numbers(feature, values), values, None, (), misfit)
     misfit = 0
     if not isinstance(column, Categorical):
         misfit = int(np.count_nonzero(~np.isnan(column)))
-        column = _as_text(column)
-    table = np.empty(len(column.levels) + 1, dtype=np.intp)
-    unseen = np.zeros(len(column.levels) + 1, dtype=np.bool_)
-    named = {level: at for at, level in enumerate(feature.levels)}
-    for at, level in enumerate(column.levels):
-        found = named.get(level)
-        if found is None:
-            table[at] = len(named) + zlib.crc32(level.encode("utf-8", "surrogatepass")) % TAIL
-            unseen[at] = not _holds(feature.known, level_hash(level))
-        else:
-            table[at] = found
-    table[-1] = feature.missing
+        column = as_text(column)
+    table, unseen = place_levels(feature, column.levels)
     names: tuple[tuple[str, int], ...] = ()
     if unseen.any():
         counts = np.bincount(column.codes[column.codes >= 0], minlength=len(column.levels))
@@ -205,45 +197,31 @@ def bin_column(feature: Feature, column: Column) -> Binned:
     return Binned(table[column.codes], None, unseen[column.codes] if unseen.any() else None, names, misfit)
 
 
+def place_levels(feature: Feature, levels: Sequence[str]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """(L + 1,) bin of each level and (L + 1,) whether the reference did not have it; the last is for missing."""
+    table = np.empty(len(levels) + 1, dtype=np.intp)
+    unseen = np.zeros(len(levels) + 1, dtype=np.bool_)
+    named = {level: at for at, level in enumerate(feature.levels)}
+    for at, level in enumerate(levels):
+        found = named.get(level)
+        if found is None:
+            table[at] = len(named) + zlib.crc32(level.encode("utf-8", "surrogatepass")) % TAIL
+            unseen[at] = not _holds(feature.known, level_hash(level))
+        else:
+            table[at] = found
+    table[-1] = feature.missing
+    return table, unseen
+
+
 def bin_numbers(feature: Feature, values: Numbers) -> NDArray[np.intp]:
-    """(n,) bin of each number; NaN goes to missing.
-
-    Many rows take a short cut: a uniform grid of cells over the middle of the edges. The cell of a value grows with
-    the value (rounding is
-    monotone), so a cell that holds no edge lies in one bin; only values in cells with an edge, and in the tails,
-    are searched for.
-    """
-    edges = feature.edges
-    inner = edges[2:-3]
-    reach = float(inner[-1] - inner[0]) if len(inner) > 1 else 0.0
-    if len(values) < GRID_ROWS_MIN or not 0 < reach < np.inf:
-        codes = np.searchsorted(edges, values, side="right")
-        codes[np.isnan(values)] = feature.missing
-        return codes
-    low, scale = float(inner[0]), GRID / reach
-    table = np.full(GRID + 2, -1, dtype=np.intp)
-    cells = _cells(inner, low, scale)
-    free = np.ones(GRID + 2, dtype=np.bool_)
-    free[[0, 1, -2, -1]] = False
-    free[cells] = False
-    at = np.flatnonzero(free)
-    table[at] = 3 + np.searchsorted(cells, at, side="right") - 1
-    codes = table[_cells(values, low, scale)]
-    rest = np.flatnonzero(codes < 0)
-    searched = np.searchsorted(edges, values[rest], side="right")
-    searched[np.isnan(values[rest])] = feature.missing
-    codes[rest] = searched
+    """(n,) bin of each number; NaN goes to missing."""
+    missing = np.isnan(values)
+    if feature.grid is None or len(values) < ROWS_MIN:
+        codes = np.searchsorted(feature.edges, values, side="right")
+    else:
+        codes = bins_of(feature.grid, np.where(missing, feature.centre, values) if missing.any() else values)
+    codes[missing] = feature.missing
     return codes
-
-
-def _cells(values: Numbers, low: float, scale: float) -> NDArray[np.int32]:
-    """(n,) cell of each value: 0 below the grid and for NaN, GRID + 1 above it."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        position = (values - low) * scale
-    position += 1.0
-    np.fmax(position, 0.0, out=position)
-    np.fmin(position, GRID + 1.0, out=position)
-    return position.astype(np.int32)
 
 
 def _holds(known: NDArray[np.uint64], value: int) -> bool:
@@ -251,7 +229,8 @@ def _holds(known: NDArray[np.uint64], value: int) -> bool:
     return at < known.size and int(known[at]) == value
 
 
-def _parse(column: Categorical) -> tuple[Numbers, int]:
+def parsed(column: Categorical) -> tuple[Numbers, int]:
+    """Text as numbers (NaN where it is none), and how many rows are none."""
     table = np.full(len(column.levels) + 1, np.nan)
     bad = np.zeros(len(column.levels) + 1, dtype=np.bool_)
     for at, level in enumerate(column.levels):
@@ -262,7 +241,8 @@ def _parse(column: Categorical) -> tuple[Numbers, int]:
     return table[column.codes], int(np.count_nonzero(bad[column.codes]))
 
 
-def _as_text(column: Numbers) -> Categorical:
+def as_text(column: Numbers) -> Categorical:
+    """Numbers as levels."""
     values, codes = np.unique(column, return_inverse=True)
     kept = ~np.isnan(values)
     levels = tuple(f"{value:g}" for value in values[kept])

@@ -3,7 +3,7 @@ profile of the whole."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from trimtab.core.domain.errors import DataError, IntegrityError
 from trimtab.core.profiles import codec
-from trimtab.core.profiles.columns import Columns, Numbers
-from trimtab.core.profiles.layout import Binned, Feature, FeatureKind, Layout, bin_column, level_hash
+from trimtab.core.profiles.columns import Categorical, Column, Columns, Numbers
+from trimtab.core.profiles.grid import ROWS_MIN, Workspace, count_bins
+from trimtab.core.profiles.layout import Feature, FeatureKind, Layout, as_text, level_hash, parsed, place_levels
 
 MISFIT: Final = 0
 """Values of the wrong kind (text in a number), counted as missing."""
@@ -102,48 +103,71 @@ def empty_profile(layout: Layout) -> Profile:
 def profile_columns(layout: Layout, columns: Columns, rows: int) -> Profile:
     """Count rows. A feature of the layout that is not among the columns counts nothing (its bins sum to 0, not to
     ``rows``)."""
-    counts = np.zeros(layout.size, dtype=np.int64)
-    stats = np.zeros((len(layout.features), STATS))
-    low = np.full(len(layout.features), np.inf)
-    high = np.full(len(layout.features), -np.inf)
+    total = empty_profile(layout)
     names: list[tuple[tuple[str, int], ...]] = []
+    work = Workspace(rows)
     for at, feature in enumerate(layout.features):
         column = columns.get(feature.name)
         if column is None:
             names.append(())
             continue
-        binned = bin_column(feature, column)
-        counts[layout.part(at)] = np.bincount(binned.codes, minlength=feature.bins)
-        stats[at], low[at], high[at] = _sums(feature, binned)
-        names.append(_merge_names(binned.names, ()))
-    return Profile(layout.digest, rows, counts, stats, low, high, tuple(names))
+        counts, stats = total.counts[layout.part(at)], total.stats[at]
+        if feature.kind is FeatureKind.CATEGORY:
+            names.append(_count_levels(feature, column, counts, stats))
+        else:
+            values = column
+            if isinstance(values, Categorical):
+                values, stats[MISFIT] = parsed(values)
+            total.low[at], total.high[at] = _count_numbers(feature, values, work, counts, stats)
+            names.append(())
+    return replace(total, rows=rows, names=tuple(names))
 
 
-def _sums(feature: Feature, binned: Binned) -> tuple[Numbers, float, float]:
-    out = np.zeros(STATS)
-    out[MISFIT] = binned.misfit
-    if binned.unseen is not None:
-        out[UNSEEN] = np.count_nonzero(binned.unseen)
-    values = binned.values
-    if feature.kind is FeatureKind.CATEGORY or values is None:
-        return out, np.inf, -np.inf
-    centred = values - feature.centre
-    with np.errstate(over="ignore", invalid="ignore"):
-        squares = float(np.einsum("i,i->", centred, centred))
+def _count_levels(
+    feature: Feature, column: Column, counts: NDArray[np.int64], stats: Numbers
+) -> tuple[tuple[str, int], ...]:
+    """Fill the feature's counts and sums; the unseen levels."""
+    if not isinstance(column, Categorical):
+        stats[MISFIT] = np.count_nonzero(~np.isnan(column))
+        column = as_text(column)
+    table, unseen = place_levels(feature, column.levels)
+    rows = np.bincount(column.codes + np.int32(1), minlength=len(column.levels) + 1)
+    rows = np.append(rows[1:], rows[0])
+    np.add.at(counts, table, rows)
+    stats[UNSEEN] = rows[unseen].sum()
+    return _merge_names(tuple((column.levels[at], int(rows[at])) for at in np.flatnonzero(unseen) if rows[at]), ())
+
+
+def _count_numbers(
+    feature: Feature, values: Numbers, work: Workspace, counts: NDArray[np.int64], stats: Numbers
+) -> tuple[float, float]:
+    """Fill the feature's counts and sums; the smallest and the largest finite value."""
+    kept, squares = _centred(values, feature.centre, work)
     if not np.isfinite(squares):  # something is missing or infinite (or overflows)
-        out[INFINITE] = np.count_nonzero(np.isinf(values))
-        values = values[np.isfinite(values)]
-        if not values.size:
-            return out, np.inf, -np.inf
-        centred = values - feature.centre
-        with np.errstate(over="ignore", invalid="ignore"):
-            squares = float(np.einsum("i,i->", centred, centred))
-    elif not values.size:
-        return out, np.inf, -np.inf
-    out[ZERO] = values.size - np.count_nonzero(values)
-    out[SUM] = centred.sum()
-    out[SQUARES] = squares
-    return out, float(values.min()), float(values.max())
+        kept = values[~np.isnan(values)]
+        counts[feature.missing] = len(values) - len(kept)
+    if feature.grid is None or len(kept) < ROWS_MIN:
+        counts[: feature.missing] = np.bincount(
+            np.searchsorted(feature.edges, kept, side="right"), minlength=feature.missing
+        )
+        zeros = len(kept) - int(np.count_nonzero(kept))
+    else:
+        counts[: feature.missing], zeros = count_bins(feature.grid, kept, work)
+    if not np.isfinite(squares):
+        finite = kept[np.isfinite(kept)]
+        stats[INFINITE] = len(kept) - len(finite)
+        kept, squares = _centred(finite, feature.centre, work)
+    stats[ZERO], stats[SQUARES] = zeros, squares
+    stats[SUM] = work.centred[: len(kept)].sum()
+    return float(kept.min(initial=np.inf)), float(kept.max(initial=-np.inf))
+
+
+def _centred(values: Numbers, centre: float, work: Workspace) -> tuple[Numbers, float]:
+    """The values themselves, and the sum of squares of what is left in ``work.centred``: values less the centre."""
+    centred = work.centred[: len(values)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        np.subtract(values, centre, out=centred)
+        return values, float(np.einsum("i,i->", centred, centred))
 
 
 def _merge_names(a: tuple[tuple[str, int], ...], b: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
