@@ -6,18 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from trimtab.core.domain.errors import DataError
 
 if TYPE_CHECKING:
     from trimtab.core.diagnosis import Assessment
     from trimtab.core.drift import DriftResult
-    from trimtab.core.profiles import Column, Numbers
 
 __all__ = ["diagnose", "drift"]
-
-DAY_S = 86400.0
 
 
 def drift(
@@ -26,26 +22,33 @@ def drift(
     alpha: float = 0.01,
     time: str | None = None,
     ignore: Sequence[str] = (),
+    slices: Sequence[str] = (),
+    scores: Sequence[str] = (),
+    html: str | Path | None = None,
 ) -> DriftResult:
     """Does ``current`` differ from ``reference``?
 
     Args:
-        reference: what stands for normal: a pandas or polars frame, an Arrow table, a mapping of arrays, or the
-        path of a Parquet or CSV
-            file. Read whole.
-        current: the rows to check, likewise, or an iterator of tables. Streamed: any number of rows.
-        alpha: probability of a false alarm of this whole check, all columns accounted for.
-        time: column of event times. With at least 20 days (or windows as long as ``current``) of reference, the
-        alarm is calibrated on how
-            the reference differs from itself over time; without it, rows are taken as exchangeable.
+        reference: what stands for normal: a pandas or polars frame, an Arrow table, a mapping of arrays, the path of a
+            Parquet or CSV file or of a folder of Parquet files, or an iterator of tables. Held in memory.
+        current: the rows to check, likewise. Streamed: any number of rows.
+        alpha: probability of a false alarm of this whole check, all columns and slices accounted for.
+        time: column of event times. Features that alarm then say since when; and with at least 20 windows as long as
+            ``current`` in the reference, the alarm is calibrated on how the reference differs from itself over time.
+            Without it, rows are taken as exchangeable.
         ignore: columns that take no part.
+        slices: columns by whose levels the same is asked; half of ``alpha`` is for them.
+        scores: columns of what a model answered, one of each class or one value: the shares of the classes, the
+            confidence and the entropy are looked at (``prediction:class`` …).
+        html: where to write a page with pictures.
 
     Returns:
-        ``.drifted``, ``.features[name]`` with method, statistic, threshold, p, severity and direction; see
+        ``.drifted``, ``.features[name]`` with method, statistic, threshold, p, severity, direction and since; see
         ``DriftResult``.
 
     Raises:
-        DataError: a file cannot be read, or a column of the reference is not in ``current``.
+        DataError: a file cannot be read, a column of the reference is not in ``current``, there are no rows, alpha is
+            not in (0, 1).
 
     Example:
         >>> import numpy as np
@@ -54,41 +57,15 @@ def drift(
         >>> result.drifted, result.features["x"].direction
         (True, 'higher')
     """
-    import numpy as np
+    from trimtab.offline.drift import DriftQuestion, compare_tables
 
-    from trimtab.core.drift import check
-    from trimtab.core.profiles import Baseline, Categorical
-    from trimtab.frames import batches, read
+    question = DriftQuestion(alpha, time, tuple(ignore), tuple(slices), tuple(scores))
+    done = compare_tables(reference, current, question)
+    if html is not None:
+        from trimtab.reports import drift_page, write_text
 
-    columns = {name: column for name, column in read(reference).items() if name not in ignore}
-    times = _taken(columns, time) if time else None
-    span = float(times.max() - times.min()) if times is not None and times.size else 0.0
-    block_s = max(DAY_S, span / 400)
-    baseline = Baseline.fit(columns, time=times, block_s=block_s)
-    wanted = {name: "category" if isinstance(column, Categorical) else "number" for name, column in columns.items()}
-    if time:
-        wanted[time] = "number"
-    total, first, last = baseline.empty(), np.inf, -np.inf
-    for batch in batches(current, wanted):
-        if time:
-            now = _taken(batch, time)
-            first, last = min(first, float(now.min(initial=np.inf))), max(last, float(now.max(initial=-np.inf)))
-        total = total + baseline.profile(batch)
-    window = max(last - first, block_s) if time and total.rows else None
-    return check(baseline, total, alpha, span_s=window)
-
-
-def _taken(columns: dict[str, Column], name: str) -> Numbers:
-    """Remove the time column and return it."""
-    from trimtab.core.profiles import Categorical
-    from trimtab.frames.convert import missing_text
-
-    if name not in columns:
-        raise DataError(missing_text(name, list(columns)))
-    column = columns.pop(name)
-    if isinstance(column, Categorical):
-        raise DataError(f"column '{name}' must hold times or numbers, found text such as '{column.levels[:1]}'")
-    return column
+        write_text(Path(html), drift_page(done))
+    return done.result
 
 
 def diagnose(

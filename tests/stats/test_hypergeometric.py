@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from scipy.special import gammaln
 
-from trimtab.core.stats.hypergeometric import log_factorial, SLIGHT, region_p
+from trimtab.core.stats.hypergeometric import SLIGHT, log_factorial, region_p
 
 
 def test_log_factorial_agrees_from_zero_to_a_hundred_million() -> None:

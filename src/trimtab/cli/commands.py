@@ -49,6 +49,10 @@ COMMANDS = (
         "What is wrong with these rows, since when, and what to do.",
         "trimtab.cli.diagnose:diagnose",
     ),
+    Command(
+        "drift", "See", "Did these rows change, in what, since when? Exit 3 is an alarm.", "trimtab.cli.drift:drift"
+    ),
+    Command("export", "See", "A drift check in another tool's format.", "trimtab.cli.export:export"),
     Command("settings", "See", "Every setting of trimtab.yaml with its reason.", "trimtab.cli.settings:settings"),
     Command("deploy", "Act", "Roll a registered version out.", "trimtab.cli.act:deploy"),
     Command("rollback", "Act", "Return to an earlier version at once.", "trimtab.cli.act:rollback"),
@@ -89,7 +93,7 @@ In a new project:
 
 'trimtab COMMAND --help' has the options and an example. What tells something takes --json.
 '--debug' anywhere shows where an error came from.
-Exit codes: 0 done, 1 something failed outside, 2 your mistake, 3 a gate was not passed.
+Exit codes: 0 done, 1 something failed outside, 2 your mistake, 3 a gate was not passed, or an alarm.
 """
 
 

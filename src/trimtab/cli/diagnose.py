@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from trimtab.cli.moved import drift_answer, since_text
 from trimtab.cli.options import Json
 from trimtab.cli.show import coloured, columns, grid, show, show_json
 from trimtab.cli.tables import Alpha, Current, Ignore, Reference, listed, probability
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from trimtab.core.diagnosis.result import PerformanceResult
     from trimtab.core.domain.diagnosis import Diagnosis
     from trimtab.core.domain.verdict import Reason
-    from trimtab.core.drift.result import DriftResult, FeatureDrift
 
 TODO = {
     "none": "nothing",
@@ -85,13 +85,13 @@ def answer(found: Assessment) -> dict[str, Any]:
         "kind": diagnosis.kind.value,
         "action": diagnosis.remedy.value,
         "severity": diagnosis.severity.value,
-        "since": None if diagnosis.since is None else _naive(diagnosis.since),
+        "since": since_text(diagnosis.since),
         "features": list(diagnosis.features),
         "slices": list(diagnosis.slices),
         "reasons": [_reason(reason) for reason in diagnosis.reasons],
         "alternatives": [{"kind": each.kind.value, "weight": float(each.weight)} for each in diagnosis.alternatives],
         "performance": None if found.performance is None else _performance(found.performance),
-        "drift": None if found.drift is None else _drift(found.drift),
+        "drift": None if found.drift is None else drift_answer(found.drift),
     }
 
 
@@ -106,51 +106,13 @@ def _performance(result: PerformanceResult) -> dict[str, Any]:
         "baseline_loss": float(result.baseline_loss),
         "interval": [float(end) for end in result.interval],
         "alarm": bool(result.alarm),
-        "since": None if result.since_s is None else _naive(result.since_s),
+        "since": since_text(result.since_s),
         "evidence": float(result.evidence),
         "threshold": float(result.threshold),
         "rows": result.rows,
         "blocks": result.blocks,
         "gradual": bool(result.gradual),
     }
-
-
-def _drift(result: DriftResult) -> dict[str, Any]:
-    return {
-        "drifted": bool(result.drifted),
-        "calibrated": bool(result.calibrated),
-        "alpha": result.alpha,
-        "p": float(result.p),
-        "method": result.method,
-        "severity": result.severity.value,
-        "rows": result.rows,
-        "features": {each.name: _moved(each) for each in result.features.values()},
-        "note": result.note,
-    }
-
-
-def _moved(feature: FeatureDrift) -> dict[str, Any]:
-    return {
-        "method": feature.method,
-        "statistic": float(feature.statistic),
-        "threshold": float(feature.threshold),
-        "p": float(feature.p),
-        "alarm": bool(feature.alarm),
-        "severity": feature.severity.value,
-        "direction": feature.direction,
-        "region": feature.region,
-        "ks": float(feature.ks),
-        "wasserstein": float(feature.wasserstein),
-        "psi": float(feature.psi),
-        "js": float(feature.js),
-        "missing": float(feature.missing),
-        "unseen": float(feature.unseen),
-    }
-
-
-def _naive(at: float) -> str:
-    """UTC without the letter, as tables have it."""
-    return iso(at).removesuffix("Z")
 
 
 def words(found: Assessment) -> list[RenderableType]:

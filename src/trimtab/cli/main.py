@@ -1,7 +1,7 @@
 """The entry point ``trimtab``: a quick way to the overview, and errors as exit codes.
 
-Exit codes: 0 done; 1 something outside failed, or a defect of ours; 2 the user's mistake; 3 a gate was not passed;
-130 interrupted.
+Exit codes: 0 done; 1 something outside failed, or a defect of ours; 2 the user's mistake; 3 a gate was not passed, or
+an alarm; 130 interrupted.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ NUMBER_TYPES = frozenset({"float64", "int64", "bool", "datetime", "number"})
 CATEGORY_TYPES = frozenset({"string", "category"})
 
 
-def columns_of(frame: Any, schema: Mapping[str, str] | None = None) -> dict[str, Column]:
+def columns_of(frame: Any, schema: Mapping[str, str | None] | None = None) -> dict[str, Column]:
     """The columns of a table: numbers as float64 (NaN missing), text as categories.
 
     Args:
@@ -199,7 +199,7 @@ def _core_columns(frame: Mapping[str, Any]) -> dict[str, Column] | None:
     return None
 
 
-def _picked(core: dict[str, Column], schema: Mapping[str, str] | None) -> dict[str, Column]:
+def _picked(core: dict[str, Column], schema: Mapping[str, str | None] | None) -> dict[str, Column]:
     if schema is None:
         return core
     for name in schema:

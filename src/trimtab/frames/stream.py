@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH_ROWS = 131_072
+BUFFER_BYTES = 1 << 20
+"""Read at once of each column of a Parquet file."""
 
 
 def batches(
     source: Any,
-    columns: Sequence[str] | Mapping[str, str] | None = None,
+    columns: Sequence[str] | Mapping[str, str | None] | None = None,
     batch_rows: int = BATCH_ROWS,
 ) -> Iterator[dict[str, Column]]:
     """Stream a source as core columns, in order; memory holds one batch.
@@ -29,7 +31,7 @@ def batches(
     Args:
         source: path of a Parquet or CSV file (``.csv``, ``.csv.gz``, ``.csv.zip`` is not read), of a folder of
             Parquet files
-            (sorted by name), a table that ``columns_of`` takes, or an iterator of such tables.
+            (sorted by name), a table that ``columns_of`` takes, or an iterator or list of such tables.
         columns: which columns; a mapping gives their types as in ``columns_of``.
         batch_rows: rows of a batch, at most.
 
@@ -44,7 +46,7 @@ def batches(
         for path in _files(Path(source)):
             for batch in _read(path, names, batch_rows):
                 yield _convert(path, batch, schema)
-    elif isinstance(source, Iterator):
+    elif isinstance(source, Iterator | list | tuple):
         for each in source:
             yield from batches(each, columns, batch_rows)
     else:
@@ -52,7 +54,7 @@ def batches(
 
 
 def _slices(
-    source: Any, schema: Mapping[str, str] | None, names: list[str] | None, batch_rows: int
+    source: Any, schema: Mapping[str, str | None] | None, names: list[str] | None, batch_rows: int
 ) -> Iterator[dict[str, Column]]:
     table = arrow_table(source)
     for name in names or ():
@@ -99,7 +101,8 @@ def _parquet(path: Path, names: list[str] | None, batch_rows: int) -> Iterator[p
             if name not in schema.names:
                 raise DataError(f"{path}: {missing_text(name, schema.names)}")
         text = [each.name for each in schema if t.is_string(each.type) or t.is_large_string(each.type)]
-    with pq.ParquetFile(path, read_dictionary=text) as file:
+    # a buffer, so that memory holds pages of a row group rather than all of its columns
+    with pq.ParquetFile(path, read_dictionary=text, buffer_size=BUFFER_BYTES) as file:
         yield from file.iter_batches(batch_size=batch_rows, columns=names)
 
 
@@ -116,7 +119,7 @@ def _csv(path: Path, names: list[str] | None) -> Iterator[pa.RecordBatch]:
             yield batch.select(names) if names is not None else batch
 
 
-def _convert(path: Path, batch: pa.RecordBatch, schema: Mapping[str, str] | None) -> dict[str, Column]:
+def _convert(path: Path, batch: pa.RecordBatch, schema: Mapping[str, str | None] | None) -> dict[str, Column]:
     try:
         return {
             name: column_of(name, batch.column(name), schema.get(name) if schema else None)
@@ -126,7 +129,7 @@ def _convert(path: Path, batch: pa.RecordBatch, schema: Mapping[str, str] | None
         raise DataError(f"{path}: {error}") from error
 
 
-def read(source: Any, columns: Sequence[str] | Mapping[str, str] | None = None) -> dict[str, Column]:
+def read(source: Any, columns: Sequence[str] | Mapping[str, str | None] | None = None) -> dict[str, Column]:
     """The whole source at once, as core columns: for references, whose order statistics need every row."""
     parts = list(batches(source, columns))
     if not parts:

@@ -4,20 +4,32 @@ from itself?
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from trimtab.core.domain.errors import DataError
 from trimtab.core.domain.verdict import Severity
 from trimtab.core.drift.blocks import BlockCheck, block_check
 from trimtab.core.drift.exact import Exact, exact_check
-from trimtab.core.drift.figures import Figures, figures_of
+from trimtab.core.drift.figures import Figures, figures_of, summary_of
 from trimtab.core.drift.result import DriftResult, FeatureDrift
+from trimtab.core.drift.since import onset
 from trimtab.core.profiles import Baseline, Profile
 from trimtab.core.profiles.layout import Feature, FeatureKind
+from trimtab.core.profiles.timeline import Timeline
 
 BLOCKS_MIN = 20
 """Baseline blocks below which natural variation counts as unknown."""
 
 
-def check(baseline: Baseline, profile: Profile, alpha: float = 0.01, *, span_s: float | None = None) -> DriftResult:
+def check(
+    baseline: Baseline,
+    profile: Profile,
+    alpha: float = 0.01,
+    *,
+    span_s: float | None = None,
+    timeline: Timeline | None = None,
+) -> DriftResult:
     """Compare a profile with the baseline.
 
     Two alarms. *Regions*: exact for rows that could be exchanged with the baseline's (hypergeometric p-values over
@@ -35,6 +47,7 @@ def check(baseline: Baseline, profile: Profile, alpha: float = 0.01, *, span_s: 
         alpha: probability of any false alarm of this check.
         span_s: length of the window in event time; baseline blocks are joined to that length. None: judged by the
         number of rows.
+        timeline: the same rows by time: features that alarm then say since when.
 
     Raises:
         DataError: the profile was counted in another baseline's bins, or alpha is not in (0, 1).
@@ -53,28 +66,38 @@ def check(baseline: Baseline, profile: Profile, alpha: float = 0.01, *, span_s: 
     found = {}
     for at in present:
         found[at] = _feature(baseline, profile, at, exact[at], blocks if calibrated else None, limit, alpha)
-    p_exact = min((min(1.0, each.p * family) for each in exact.values()), default=1.0)
-    judged = [each for each in found.values() if each.alarm]
+    each_p = {at: min(1.0, exact[at].p * family) for at in present}
     if calibrated and blocks is not None:
-        drifted = blocks.p <= alpha and p_exact <= alpha
-        p, method, note = max(blocks.p, p_exact), "blocks", _tail_note(blocks.blocks, alpha)
+        joint = min((max(blocks.p_of[at], p) for at, p in each_p.items() if at not in blocks.calendar), default=1.0)
+        p, method, note = max(blocks.p, joint), "blocks", _tail_note(blocks.blocks, alpha)
     else:
-        drifted, p, method = p_exact <= alpha, p_exact, "regions"
-        note = f"not calibrated on time: {blocks.blocks if blocks else 0} baseline blocks, {BLOCKS_MIN} are needed"
+        p, method = min(each_p.values(), default=1.0), "regions"
+        note = _uncalibrated_note(blocks.blocks if blocks else 0, timed=len(baseline.blocks) > 0)
+    drifted = p <= alpha
+    if timeline is not None and drifted:
+        found = {at: _dated(baseline, timeline, at, each) for at, each in found.items()}
     ordered = sorted(found.values(), key=lambda each: (not each.alarm, -each.effect, each.p, each.name))
-    severity = _worst([each.severity for each in judged]) if drifted else Severity.MINOR
     return DriftResult(
         drifted,
         calibrated,
         alpha,
         p,
         method,
-        severity,
+        worst([each.severity for each in ordered if each.alarm]) if drifted else Severity.MINOR,
         profile.rows,
         blocks.blocks if blocks else 0,
         {each.name: each for each in ordered},
         note,
     )
+
+
+def _dated(baseline: Baseline, timeline: Timeline, at: int, found: FeatureDrift) -> FeatureDrift:
+    """With the moment of its change."""
+    if not found.alarm or not len(timeline.table):
+        return found
+    part = baseline.layout.part(at)
+    begun = onset(baseline.layout.features[at], baseline.total.counts[part], timeline.table.counts[:, part])
+    return replace(found, since=float(timeline.table.starts[begun]))
 
 
 def _both(baseline: Baseline, profile: Profile, at: int) -> bool:
@@ -103,33 +126,38 @@ def _feature(
     weight = baseline.importance.get(feature.name)
     effect = (weight or 0.0) * figures.moved
     return FeatureDrift(
-        feature.name,
-        method,
-        statistic,
-        threshold,
-        p,
-        alarm,
-        _severity(figures.moved, weight, len(baseline.importance)) if alarm else Severity.MINOR,
-        _direction(feature, exact, figures) if exact.p <= limit else "",
-        exact.region if exact.p <= limit else "",
-        figures.ks,
-        figures.wasserstein,
-        figures.psi,
-        figures.js,
-        figures.missing,
-        figures.unseen,
-        figures.mean,
-        figures.deviation,
-        effect,
-        calendar,
+        name=feature.name,
+        method=method,
+        statistic=statistic,
+        threshold=threshold,
+        p=p,
+        alarm=alarm,
+        severity=_severity(figures.moved, weight, len(baseline.importance)) if alarm else Severity.MINOR,
+        direction=_direction(feature, exact, figures, profile.names[at]) if exact.p <= limit else "",
+        region=exact.region if exact.p <= limit else "",
+        ks=figures.ks,
+        wasserstein=figures.wasserstein,
+        psi=figures.psi,
+        js=figures.js,
+        missing=figures.missing,
+        unseen=figures.unseen,
+        mean=figures.mean,
+        deviation=figures.deviation,
+        effect=effect,
+        calendar=calendar,
+        reference=summary_of(baseline.layout, baseline.total, at),
+        current=summary_of(baseline.layout, profile, at),
+        unseen_levels=profile.names[at],
     )
 
 
-def _direction(feature: Feature, exact: Exact, figures: Figures) -> str:
+def _direction(feature: Feature, exact: Exact, figures: Figures, unseen: tuple[tuple[str, int], ...]) -> str:
     more = exact.difference > 0
     if exact.first == feature.missing:
         return "more missing" if more else "less missing"
     if feature.kind is FeatureKind.CATEGORY:
+        if more and exact.first >= len(feature.levels) and unseen and figures.unseen > exact.difference / 2:
+            return f"new '{max(unseen, key=lambda named: named[1])[0]}'"
         return f"{'more' if more else 'less'} {exact.region.removeprefix('= ')}"
     if exact.first == 0:
         return "lower" if more else "higher"
@@ -148,9 +176,18 @@ def _severity(moved: float, weight: float | None, features: int) -> Severity:
     return (Severity.MINOR, Severity.MODERATE, Severity.SEVERE)[max(level, 0)]
 
 
-def _worst(levels: list[Severity]) -> Severity:
-    order = (Severity.SEVERE, Severity.MODERATE)
-    return next((level for level in order if level in levels), Severity.MINOR)
+def worst(levels: Iterable[Severity]) -> Severity:
+    """The worst of them; minor where there are none."""
+    return max(levels, key=list(Severity).index, default=Severity.MINOR)
+
+
+def _uncalibrated_note(blocks: int, *, timed: bool) -> str:
+    if not timed:
+        return "not calibrated on time: without event times rows are taken as exchangeable"
+    return (
+        f"not calibrated on time: {blocks} windows of the reference are as long as these rows, {BLOCKS_MIN} are needed "
+        "to know its variation over time; the alarm holds for rows that could be exchanged with the reference's"
+    )
 
 
 def _tail_note(blocks: int, alpha: float) -> str:

@@ -43,10 +43,10 @@ def exact_check(baseline: Baseline, profile: Profile, present: list[int]) -> dic
         testable = least[here] <= SLIGHT
         costs = regions.costs(testable)
         scaled = np.where(testable, p[here] * np.where(testable, costs, 1.0), np.inf)
-        best = int(np.argmin(scaled))
+        best = _telling(scaled, regions, baseline.layout.features[at].missing)
         first, last = int(regions.first[best]), int(regions.last[best])
         out[at] = Exact(
-            p=min(float(scaled[best]), 1.0),
+            p=min(float(scaled.min()), 1.0),
             difference=float(own[best] / rows - before[best] / max(rows_before, 1.0)),
             region=region_text(baseline.layout.features[at], first, last),
             first=first,
@@ -54,6 +54,13 @@ def exact_check(baseline: Baseline, profile: Profile, present: list[int]) -> dic
             testable=bool(testable.any()),
         )
     return out
+
+
+def _telling(scaled: Values, regions: Regions, missing: int) -> int:
+    """The region that says most; missing values where they explain it nearly as well: what went missing is gone from
+    all other regions, too."""
+    best, gone = int(np.argmin(scaled)), int(np.flatnonzero(regions.first == missing)[0])
+    return gone if scaled[best] < 1 and scaled[gone] <= scaled[best] ** 0.8 else best
 
 
 def _region_counts(baseline: Baseline, profile: Profile, at: int) -> tuple[Regions, Values, Values, float, float]:

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from trimtab.core.drift.result import QUANTILES, Summary
 from trimtab.core.profiles import Baseline, Profile
-from trimtab.core.profiles.layout import FeatureKind, Layout
+from trimtab.core.profiles.layout import Feature, FeatureKind, Layout
 from trimtab.core.profiles.profile import INFINITE, SQUARES, SUM, UNSEEN
 from trimtab.core.stats.distances import js_distance, ks_distance, psi, variation_distance, wasserstein
+
+LEVELS_SHOWN = 8
+"""Levels of a category in a summary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,39 @@ def figures_of(baseline: Baseline, profile: Profile, at: int) -> Figures:
         shift,
         max(distance, more_missing),
     )
+
+
+def summary_of(layout: Layout, profile: Profile, at: int) -> Summary:
+    """What a profile says of one feature's values."""
+    feature, counts = layout.features[at], profile.counts[layout.part(at)]
+    rows = int(counts.sum())
+    missing = float(counts[-1]) / max(rows, 1)
+    nan = float("nan")
+    if feature.kind is FeatureKind.CATEGORY:
+        known = counts[: len(feature.levels)]
+        order = np.argsort(-known, kind="stable")[:LEVELS_SHOWN]
+        levels = tuple((feature.levels[i], float(known[i]) / max(rows, 1)) for i in order if known[i])
+        return Summary(rows, missing, nan, nan, nan, nan, (), levels)
+    mean, deviation = moments(layout, profile, at)
+    low, high = float(profile.low[at]), float(profile.high[at])
+    if not np.isfinite(mean):
+        return Summary(rows, missing, nan, nan, nan, nan, (nan,) * len(QUANTILES), ())
+    return Summary(rows, missing, mean, deviation, low, high, quantiles_of(feature, counts[:-1], low, high), ())
+
+
+def quantiles_of(feature: Feature, counts: NDArray[np.int64], low: float, high: float) -> tuple[float, ...]:
+    """Quantiles at ``QUANTILES``, rows spread evenly within their bins; a value that ties is met exactly.
+
+    Args:
+        counts: (m + 1,) without missing.
+        low, high: smallest and largest value.
+    """
+    points = np.clip(np.concatenate([[low], feature.edges, [high]]), low, high)
+    below = np.concatenate([[0.0], np.cumsum(counts)])
+    if feature.discrete:  # each value has its own bin, which begins with it
+        at = np.searchsorted(below[1:], np.array(QUANTILES) * below[-1], side="left")
+        return tuple(float(x) for x in points[np.minimum(at, len(points) - 2)])
+    return tuple(float(x) for x in np.interp(np.array(QUANTILES) * below[-1], below, points))
 
 
 def moments(layout: Layout, profile: Profile, at: int) -> tuple[float, float]:

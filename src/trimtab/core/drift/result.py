@@ -7,6 +7,27 @@ from dataclasses import dataclass, field
 
 from trimtab.core.domain.verdict import Severity
 
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+"""Of a ``Summary``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One feature's values on one side."""
+
+    rows: int
+    missing: float
+    """Share of rows without a value."""
+    mean: float
+    """Of the finite values, like all that follows; NaN for a category, and without any."""
+    deviation: float
+    low: float
+    high: float
+    quantiles: tuple[float, ...]
+    """At ``QUANTILES``, right to the width of a bin of the baseline (1/128 of its rows); empty for a category."""
+    levels: tuple[tuple[str, float], ...]
+    """A category's most frequent levels with their shares, at most eight; empty for a number."""
+
 
 @dataclass(frozen=True, slots=True)
 class FeatureDrift:
@@ -49,7 +70,12 @@ class FeatureDrift:
     calendar: bool = False
     """It follows the calendar (differs from block to block by nature) and takes no part in alarms."""
     since: float | None = None
-    """Event time from which the feature differs, where blocks were given."""
+    """Event time (seconds) from which the feature differs; None where no times were given, and without an alarm."""
+    reference: Summary | None = None
+    """Its values in the baseline."""
+    current: Summary | None = None
+    unseen_levels: tuple[tuple[str, int], ...] = ()
+    """Levels that the baseline does not have, with their rows; at most eight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +99,14 @@ class DriftResult:
     features: Mapping[str, FeatureDrift] = field(default_factory=dict)
     """By name, the one with the largest effect or smallest p first."""
     note: str = ""
+    slices: Mapping[str, DriftResult] = field(default_factory=dict)
+    """The same for each slice (``carrier=UA``), most evident first. ``drifted``, ``p`` and ``severity`` of the whole
+    account for them; half of ``alpha`` is for all rows, half for the slices."""
+
+    @property
+    def since(self) -> float | None:
+        """Event time of the earliest change that alarms (of a slice, where only slices do); None without one, and where
+        no times were given."""
+        own = [each.since for each in self.features.values() if each.alarm and each.since is not None]
+        parts = [each.since for each in self.slices.values() if each.drifted and each.since is not None]
+        return min(own or parts, default=None)

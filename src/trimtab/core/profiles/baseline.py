@@ -130,8 +130,12 @@ class Baseline:
             return profile_columns(self.layout, columns, rows)
         if columns and len(predictions) != rows:
             raise DataError(f"{len(predictions)} predictions, but {rows} rows")
-        answers = prediction_columns(np.asarray(predictions, dtype=np.float64), self.classes)
+        answers = self.answers(predictions)
         return profile_columns(self.layout, {**columns, **answers}, rows or len(predictions))
+
+    def answers(self, predictions: Numbers) -> dict[str, Column]:
+        """What the version answered, as columns; see ``prediction_columns``."""
+        return prediction_columns(np.asarray(predictions, dtype=np.float64), self.classes)
 
     def empty(self) -> Profile:
         """The profile of no rows: the neutral element of +."""

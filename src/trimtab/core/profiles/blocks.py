@@ -67,8 +67,23 @@ def tabulate(layout: Layout, block_s: float, parts: Sequence[tuple[Columns, Numb
     most = max(40, min(BLOCKS_MAX, CELLS_MAX // max(layout.size, 1)))
     every = np.concatenate([time for _, time in timed]) if timed else np.zeros(0)
     starts, _ = blocks_of(every, block_s, most)
+    table = empty_table(layout, starts)
+    for number, (columns, time) in enumerate(timed):
+        of = np.searchsorted(starts, time, side="right") - 1
+        if number == 0:
+            table.rows[:] = np.bincount(of[of >= 0], minlength=len(starts))
+        fill(table, layout, columns, of)
+        for at, feature in enumerate(layout.features):
+            column = columns.get(feature.name)
+            if isinstance(column, Categorical):
+                table.stats[:, at, UNSEEN] = _only_here(column, of, len(starts))
+    return table
+
+
+def empty_table(layout: Layout, starts: Numbers) -> BlockTable:
+    """Blocks that hold nothing yet."""
     shape = (len(starts), len(layout.features))
-    table = BlockTable(
+    return BlockTable(
         starts,
         np.zeros(len(starts), dtype=np.int64),
         np.zeros((len(starts), layout.size), dtype=np.int32),
@@ -76,18 +91,15 @@ def tabulate(layout: Layout, block_s: float, parts: Sequence[tuple[Columns, Numb
         np.full(shape, np.inf),
         np.full(shape, -np.inf),
     )
-    for number, (columns, time) in enumerate(timed):
-        of = np.searchsorted(starts, time, side="right") - 1
-        kept = of >= 0
-        if number == 0:
-            table.rows[:] = np.bincount(of[kept], minlength=len(starts))
-        for at, feature in enumerate(layout.features):
-            column = columns.get(feature.name)
-            if column is not None:
-                _count(table, layout, at, bin_column(feature, column), of, kept)
-                if isinstance(column, Categorical):
-                    table.stats[:, at, UNSEEN] = _only_here(column, of, len(starts))
-    return table
+
+
+def fill(table: BlockTable, layout: Layout, columns: Columns, of: NDArray[np.intp]) -> None:
+    """Count columns into the table; ``of`` is the (n,) block of each row, negative for rows that are left out."""
+    kept = of >= 0
+    for at, feature in enumerate(layout.features):
+        column = columns.get(feature.name)
+        if column is not None:
+            _count(table, layout, at, bin_column(feature, column), of, kept)
 
 
 def _count(

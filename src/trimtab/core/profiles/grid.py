@@ -1,8 +1,8 @@
 """A quick way to the bins of many numbers: a uniform grid of cells over the edges.
 
-The cell of a value grows with the value (every step of its computation rounds monotonely), so a cell without an edge lies
-in one bin, and its rows need no search. Rows in a cell with an edge, and beyond the grid, are looked at one by one.
-Counts are exactly those of a binary search.
+The cell of a value grows with the value (every step of its computation rounds monotonely), so a cell without an edge
+lies in one bin, and its rows need no search. Rows in a cell with an edge, and beyond the grid, are looked at one by
+one. Counts are exactly those of a binary search.
 """
 
 from __future__ import annotations
