@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trimtab.api import diagnose, drift
+    from trimtab.baseline import Baseline
     from trimtab.stats import MeanTest, QuantileTest, RateTest
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Baseline": "trimtab.baseline",
     "MeanTest": "trimtab.stats",
     "QuantileTest": "trimtab.stats",
     "RateTest": "trimtab.stats",
@@ -22,7 +24,7 @@ _HOMES = {
     "drift": "trimtab.api",
 }
 
-__all__ = ["MeanTest", "QuantileTest", "RateTest", "__version__", "diagnose", "drift"]
+__all__ = ["Baseline", "MeanTest", "QuantileTest", "RateTest", "__version__", "diagnose", "drift"]
 
 
 def __getattr__(name: str) -> Any:

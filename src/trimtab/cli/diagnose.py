@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from trimtab.cli.moved import drift_answer, since_text
 from trimtab.cli.options import Json
 from trimtab.cli.show import coloured, columns, grid, show, show_json
-from trimtab.cli.tables import Alpha, Current, Ignore, Reference, listed, probability
+from trimtab.cli.tables import Alpha, Current, Html, Ignore, Reference, listed, output_path, probability
 from trimtab.core.domain.times import iso, parse_duration
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def diagnose(
     model: Annotated[Path | None, Parameter(help="Package directory, .skops or .onnx. Default: one is fitted.")] = None,
     alpha: Alpha = 0.01,
     json: Json = False,
+    html: Html = None,
 ) -> int:
     """What is wrong with the rows of CURRENT, since when, and what to do about it.
     REFERENCE is what the model was trained on; CURRENT everything since then. The
@@ -57,10 +58,12 @@ def diagnose(
     For example:
         trimtab diagnose train.parquet live.parquet --target late --time departed_at
         trimtab diagnose train.csv live.csv --target late --time departed_at --label-delay 7d --json
+        trimtab diagnose train.parquet live.parquet --target late --time departed_at --html report.html
     """
-    from trimtab.offline import Delay, diagnose_tables
+    from trimtab.offline import Delay, look_at
 
-    found = diagnose_tables(
+    page = output_path(html, "--html")
+    look = look_at(
         reference,
         current,
         target,
@@ -71,6 +74,11 @@ def diagnose(
         alpha=probability(alpha),
         delay=Delay(label_time, parse_duration(label_delay) if label_delay is not None else None),
     )
+    found = look.assessment
+    if page is not None:
+        from trimtab.reports import diagnosis_page, write_text
+
+        write_text(page, diagnosis_page(look, TODO[found.diagnosis.remedy.value], reference.name, current.name))
     if json:
         show_json(answer(found))
     else:

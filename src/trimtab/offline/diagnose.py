@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trimtab.core.diagnosis import Assessment, AssessSettings, assess
+from trimtab.core.diagnosis import Assessment, AssessSettings, Block, assess
 from trimtab.core.diagnosis.rows import Case, cells_of, diagnose
 from trimtab.core.domain.errors import DataError
+from trimtab.core.profiles import Baseline
 from trimtab.frames.convert import missing_text
 from trimtab.offline.learner import Boosting, importance_of
 from trimtab.offline.models import load_model
 from trimtab.offline.tables import Delay, Live, OfflineModel, blocks_of, missing_in
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """A diagnosis and what it rests on, for pictures."""
+
+    assessment: Assessment
+    baseline: Baseline
+    blocks: tuple[Block, ...]
+    """The current rows by time, oldest first."""
 
 
 def diagnose_tables(
@@ -31,6 +42,36 @@ def diagnose_tables(
     delay: Delay | None = None,
 ) -> Assessment:
     """See ``trimtab.api.diagnose``."""
+    return look_at(
+        reference,
+        current,
+        target,
+        time,
+        ignore=ignore,
+        slices=slices,
+        model=model,
+        rivals=rivals,
+        alpha=alpha,
+        blocks=blocks,
+        delay=delay,
+    ).assessment
+
+
+def look_at(
+    reference: Any,
+    current: Any,
+    target: str,
+    time: str,
+    *,
+    ignore: tuple[str, ...] = (),
+    slices: tuple[str, ...] = (),
+    model: Any = None,
+    rivals: Mapping[str, Any] | None = None,
+    alpha: float = 0.01,
+    blocks: int = 40,
+    delay: Delay | None = None,
+) -> Look:
+    """The same, with the sums it was made of."""
     taken = load_model(Path(model)) if isinstance(model, str | Path) else model
     fitted = OfflineModel.fit(reference, target, time, ignore, taken, delay or Delay())
     for name in slices:
@@ -41,9 +82,10 @@ def diagnose_tables(
     block_s = max(float(live.times[-1] - live.times[0]) / blocks, 1e-6)
     baseline = fitted.baseline(block_s, importance)
     settings = AssessSettings(alpha=alpha, block_s=block_s, horizon_blocks=blocks)
-    sums = assess(baseline, blocks_of(live, baseline, block_s), settings)
+    seen = blocks_of(live, baseline, block_s)
+    sums = assess(baseline, seen, settings)
     case = case_of(fitted, live, importance, slices, rivals or {})
-    return replace(sums, diagnosis=diagnose(case))
+    return Look(replace(sums, diagnosis=diagnose(case)), baseline, tuple(seen))
 
 
 def case_of(

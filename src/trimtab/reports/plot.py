@@ -110,7 +110,7 @@ def round_ticks(low: float, high: float, count: int = 4) -> list[float]:
     size = 10.0 ** np.floor(np.log10(rough))
     step = float(min((unit * size for unit in (1, 2, 2.5, 5, 10) if unit * size >= rough), default=10 * size))
     first = np.ceil(low / step - 1e-9)
-    return [float(step * at) for at in np.arange(first, np.floor(high / step + 1e-9) + 1)]
+    return [float(step * at) + 0.0 for at in np.arange(first, np.floor(high / step + 1e-9) + 1)]
 
 
 def number_labels(low: float, high: float) -> list[tuple[float, str]]:

@@ -159,6 +159,9 @@ def _direction(feature: Feature, exact: Exact, figures: Figures, unseen: tuple[t
         if more and exact.first >= len(feature.levels) and unseen and figures.unseen > exact.difference / 2:
             return f"new '{max(unseen, key=lambda named: named[1])[0]}'"
         return f"{'more' if more else 'less'} {exact.region.removeprefix('= ')}"
+    spread = figures.deviation / feature.spread
+    if max(spread, 1 / max(spread, 1e-9)) > 1.5 and abs(figures.mean_shift) < abs(spread - 1) / 2:
+        return "wider" if spread > 1 else "narrower"
     if exact.first == 0:
         return "lower" if more else "higher"
     if exact.last == exact.first + 1:

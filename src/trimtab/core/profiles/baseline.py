@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,7 +85,7 @@ class Baseline:
         block_s: float = 86400.0,
         evaluation: Evaluation | None = None,
         importance: Mapping[str, float] | None = None,
-    ) -> Baseline:
+    ) -> Self:
         """Freeze the reference.
 
         Args:
@@ -172,7 +172,7 @@ class Baseline:
         return codec.pack("baseline", 1, head, arrays)
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Baseline:
+    def from_bytes(cls, data: bytes) -> Self:
         """Raises IntegrityError where the bytes are damaged or of another format."""
         head, arrays = codec.unpack("baseline", 1, data)
         layout = layout_of(_features(head["features"], arrays["edges"], arrays["known"]))
