@@ -41,16 +41,17 @@ def play(loss: Loss, settings: PayoffSettings | None = None) -> list[Trained]:
 
 
 def test_it_refuses_where_each_run_hurts() -> None:
-    """On some real streams every refit is worse than the first version: after a few tries, no more."""
+    """On some real streams every refit is worse than the first version: each try waits longer than the one before."""
     runs = play(lambda model, block: 1.0 if model.kind == FIRST else 1.2)
-    assert len(runs) <= 3
-    assert max(run.started for run in runs) < 20
+    gaps = np.diff([0, *(run.started for run in runs)])
+    assert len(runs) <= 4
+    assert (np.diff(gaps) > 0).all(), gaps
 
 
 def test_it_says_why_it_refuses() -> None:
     """`trimtab why` must be able to tell that nothing was trained because earlier runs gained nothing."""
     models = (Trained(FIRST, 0, 0, 600.0), Trained(FULL, 5, 3, 900.0), Trained(FULL, 9, 7, 1300.0))
-    advice = advise(PayoffSettings(), facts_of(models, lambda m, _: 1.0 if m.kind == FIRST else 1.3, 25))
+    advice = advise(PayoffSettings(), facts_of(models, lambda m, _: 1.0 if m.kind == FIRST else 1.3, 14))
     assert not advice.train
     assert advice.reason.code == "RetrainDoesNotPay"
     assert "gained nothing" in advice.reason.text
@@ -115,17 +116,6 @@ def test_a_run_must_gain_over_the_best_of_what_there_was() -> None:
     models = (Trained(FIRST, 0, 0, 600.0), Trained(FULL, 5, 3, 900.0), Trained(WINDOW, 9, 7, 1300.0))
     facts = facts_of(models, lambda m, _: 1.0 if m.kind == FIRST else 1.3, 25)
     assert slope_of(PayoffSettings(), facts, WINDOW) < 0.0
-
-
-def test_what_training_may_lose_is_bounded() -> None:
-    """What answered has lost more than three runs are worth: nothing is trained, and it is said why."""
-    models = (Trained(FIRST, 0, 0, 600.0), Trained(FULL, 5, 3, 900.0))
-    facts = facts_of(models, lambda m, block: 1.0 if block < 12 else 3.0, 20)
-    served = facts.role_losses[0] + 0.1
-    advice = advise(PayoffSettings(), replace(facts, served=served))
-    assert advise(PayoffSettings(), facts).train
-    assert not advice.train
-    assert advice.reason.code == "RetrainFrozen"
 
 
 def test_a_run_that_came_to_nothing_pays_its_debt_too() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from trimtab.core.domain.verdict import Reason
 from trimtab.core.policy.facts import FULL, WINDOW, Facts
-from trimtab.core.policy.payoff import PayoffSettings, Standing, debt, stake, standing
+from trimtab.core.policy.payoff import PayoffSettings, Standing, debt, standing
 
 _WORDS = {FULL: "per e-fold of data", WINDOW: "for a window of new rows"}
 
@@ -32,8 +32,7 @@ def advise(settings: PayoffSettings, facts: Facts) -> Advice:
         facts: everything that is known before the block that is about to begin.
 
     Returns:
-        ``train`` is set where the debt has reached the price, rows are there that no version was trained on, and what
-        training may lose is not lost yet.
+        ``train`` is set where the debt has reached the price and rows are there that no version was trained on.
     """
     now = standing(settings, facts)
     owed = debt(settings, facts)
@@ -44,17 +43,12 @@ def advise(settings: PayoffSettings, facts: Facts) -> Advice:
         return Advice(False, Reason("NothingNew", "no labelled rows since the newest version"), owed, now)
     if owed < settings.price:
         return Advice(False, _not_yet(settings, now, owed), owed, now)
-    most = stake(settings, facts)
-    if now.won is not None and now.won < -most:
-        text = (
-            f"training has cost {-now.won:.2f} of a block's loss more than never training would have, the most that it "
-            f"may is {most:.2f}"
-        )
-        return Advice(False, Reason("RetrainFrozen", text, now.won, -most), owed, now)
-    text = (
-        f"expected gains add up to {owed:.2f} of a block's loss, the price of a run is {settings.price:g}: "
-        f"a refit now is worth {100 * now.gain:.1f} % ({100 * now.slope[now.counted]:.0f} % {_WORDS[now.counted]})"
-    )
+    slope = f"{100 * now.slope[now.counted]:.0f} % {_WORDS[now.counted]}"
+    text = f"expected gains add up to {owed:.2f} of a block's loss, the price of a run is {settings.price:g}: "
+    if now.slope[now.counted] < settings.least:
+        text += f"earlier runs gained little or nothing ({slope}), and the newest is so old that one is tried again"
+    else:
+        text += f"a refit now is worth {100 * now.gain:.1f} % ({slope})"
     if now.excess > 0:
         text += f"; losses are {100 * (now.excess + settings.excess_from - 1.0):.0f} % above the newest version's first"
     return Advice(True, Reason("RetrainPays", text, owed, settings.price), owed, now)
@@ -87,5 +81,4 @@ def figures(advice: Advice) -> dict[str, Any]:
         "excess": now.excess,
         "level": now.level,
         "step": now.step,
-        "won": now.won,
     }

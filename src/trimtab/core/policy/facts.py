@@ -50,8 +50,6 @@ class Facts:
     """(roles, known[-1]) the same of each role of ``trimtab.core.policy.roles``, as it would have answered then."""
     window_rows: float
     """Rows that a sliding window holds."""
-    served: Floats | None = None
-    """(known[-1],) mean loss of what answered each labelled block; None where that is not known."""
     tried: int = 0
     """The block before which the newest run was started, where its version is not among ``models``."""
 
@@ -86,6 +84,5 @@ class Facts:
             available=self.available[: block + 1],
             losses=self.losses[: len(models), :known],
             role_losses=self.role_losses[:, :known],
-            served=None if self.served is None else self.served[:known],
             tried=min(self.tried, block),
         )

@@ -21,6 +21,12 @@ from trimtab.core.policy.roles import SINGLE
 
 Floats = npt.NDArray[np.float64]
 
+USUAL = 4
+"""Blocks that say what is usual: the first ones after those that the newest version was trained on, and as many before.
+"""
+HEAVIEST = 3.0
+"""A block counts at most so many times as one with the first version's mean loss."""
+
 
 @dataclass(frozen=True, slots=True)
 class PayoffSettings:
@@ -45,15 +51,12 @@ class PayoffSettings:
     """More excess than this counts as this."""
     excess_share: float = 0.2
     """Share of the excess that a run is expected to take back."""
+    least: float = 0.05
+    """Slopes under this count as this: a refusal wears off slowly, since what a run gains may change."""
     recent: int = 3
     """Blocks that the present level is the mean of."""
     useless: float = 0.05
     """With a slope under this, another kind that was tried counts."""
-    stake: float = 0.3
-    """What may be lost against never training before training stops, in blocks of the first version's mean loss; at
-    least three runs."""
-    stake_per_block: float = 0.005
-    """So much more for each labelled block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +73,6 @@ class Standing:
     """What the best role loses lately, in units of the first version's mean loss."""
     step: float
     """What this block adds to the debt."""
-    won: float | None = None
-    """What training has won against never training, less the price of its runs, in blocks of the first version's mean
-    loss; None where it is not known what answered."""
 
     @property
     def gain(self) -> float:
@@ -96,28 +96,17 @@ def standing(settings: PayoffSettings, facts: Facts) -> Standing:
     level, step = 0.0, 0.0
     if facts.labelled:
         level = float(_discounted(facts.role_losses, settings.discount).min() / facts.role_losses[0].mean())
-        gain = max(0.0, slope[counted]) * growth[counted]
+        gain = max(settings.least, slope[counted]) * growth[counted]
         step = (gain + settings.excess_share * min(excess, settings.excess_most)) * level
-    return Standing(slope, growth, counted, excess, level, step, _won(settings, facts))
-
-
-def stake(settings: PayoffSettings, facts: Facts) -> float:
-    """What may be lost against never training before training stops."""
-    return max(settings.stake, 3.0 * settings.price) + settings.stake_per_block * facts.labelled
-
-
-def _won(settings: PayoffSettings, facts: Facts) -> float | None:
-    if facts.served is None or not facts.labelled:
-        return None
-    first = facts.role_losses[0]
-    return float((first - facts.served).sum() / first.mean()) - settings.price * (len(facts.models) - 1)
+    return Standing(slope, growth, counted, excess, level, step)
 
 
 def slope_of(settings: PayoffSettings, facts: Facts, kind: Kind) -> float:
     """Relative gain per unit of growth: ridge regression through zero, around the prior.
 
     On each labelled block the newest version that did not train on it, where it is of the kind, is compared with its
-    predecessor of whichever kind.
+    predecessor: the best of the earlier versions, of whichever kind. A block counts by what is lost on it, since gains
+    are losses saved: a ratio on a block with little loss says little.
     """
     prior = settings.prior_full if kind == FULL else settings.prior_window
     above, below = settings.prior_weight * prior, settings.prior_weight
@@ -132,6 +121,7 @@ def slope_of(settings: PayoffSettings, facts: Facts, kind: Kind) -> float:
         if not np.isfinite(gained):
             continue
         weight = settings.memory ** (facts.labelled - 1 - block)
+        weight *= min(HEAVIEST, float(facts.losses[old, block] / facts.role_losses[0].mean()))
         above += weight * gained * growth
         below += weight * growth * growth
     return above / below
@@ -172,18 +162,22 @@ def _counted(settings: PayoffSettings, facts: Facts, slope: dict[Kind, float]) -
 def _excess(settings: PayoffSettings, facts: Facts) -> float:
     """By how much the present level exceeds what is usual for the newest version: 0.5 is half as much again.
 
-    Its first blocks say what is usual: what a run did not bring down is the level from then on, and asks for no
-    further run.
+    Its first blocks say what is usual, or those before it where they had less: a change that came just before a run,
+    unseen by it, is still a change. What two runs did not bring down is the level from then on, and asks for no further
+    run.
     """
     if not facts.labelled:
         return 0.0
     lately = _discounted(facts.role_losses, settings.discount)
     best = facts.role_losses[int(np.argmin(lately))]
     first = facts.models[-1].until
-    usual = best[first : first + 4]
+    usual = best[first : first + USUAL]
     if first > 0 and len(usual) < 2:
         return 0.0
-    ratio = float(best[-settings.recent :].mean() / usual.mean())
+    level = float(usual.mean())
+    if first > 0:
+        level = min(level, float(best[max(0, first - USUAL) : first].mean()))
+    ratio = float(best[-settings.recent :].mean()) / level
     return max(0.0, ratio - settings.excess_from) if np.isfinite(ratio) else 0.0
 
 

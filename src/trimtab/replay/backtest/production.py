@@ -137,7 +137,6 @@ class Trimtab:
             losses=losses,
             role_losses=np.zeros((len(ROLES), known)),
             window_rows=float(bench.history.initial_rows),
-            served=np.array([view.served_loss(batch) for batch in range(known)]),
         )
         for place, role in enumerate(ROLES):
             for batch in range(known):
