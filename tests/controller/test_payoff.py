@@ -35,7 +35,9 @@ def traffic(desk: FakeDesk, week: float) -> None:
     """One request at that time, and the clock there."""
     desk.clock.advance(week * WEEK_S - desk.clock.now())
     generation = (desk.target.routes() or pytest.fail("no routes")).generation
-    desk.reader.add_predictions(f"w{week}", predictions([f"w{week}"], 1, [0.7], at=week * WEEK_S, generation=generation))
+    desk.reader.add_predictions(
+        f"w{week}", predictions([f"w{week}"], 1, [0.7], at=week * WEEK_S, generation=generation)
+    )
 
 
 def loop_of(desk: FakeDesk, price: float = 0.1) -> Loop:

@@ -42,6 +42,8 @@ class Payoff:
     jobs: Jobs
     plan: PayoffPlan
     _finished: dict[str, JobReport] = field(default_factory=dict)
+    _pending: str = ""
+    """The job that runs."""
     _measured: Measured | None = None
     _job: str = ""
     """That measured it."""
@@ -72,15 +74,24 @@ class Payoff:
         return self._advice[1]
 
     def _measure(self, versions: tuple[Retained, ...], event_time: float) -> None:
-        """Start or read the job of the present block; the newest result stays until there is a newer one."""
+        """Start or read the job of the present block; the newest result stays until there is a newer one.
+
+        One at a time: a job that still runs when its block is over is waited for and read.
+        """
+        if self._pending:
+            report = self.jobs.poll(self._pending)
+            if report.phase is JobPhase.RUNNING:
+                return
+            self._read(report)
+            self._pending = ""
         block = int(event_time // self.plan.block_s)
         for attempt in range(1, ATTEMPTS + 1):
             job = f"measure-b{block}-v{max(each.version for each in versions)}-{attempt}"
             report = self._finished.get(job) or self.jobs.poll(job)
             if report.phase is JobPhase.MISSING:
                 self.jobs.start(job, job_spec(versions, self.plan, event_time))
-                return
-            if report.phase is JobPhase.RUNNING:
+            if report.phase in (JobPhase.MISSING, JobPhase.RUNNING):
+                self._pending = job
                 return
             if job not in self._finished:
                 self._finished = {job: report} if attempt == 1 else {**self._finished, job: report}
