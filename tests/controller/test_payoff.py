@@ -1,4 +1,4 @@
-"""The loop trains when it pays: retained versions are measured by a job, and the debt's arithmetic stands in the journal."""
+"""The loop trains when it pays: retained versions are measured by a job, the arithmetic stands in the journal."""
 
 from __future__ import annotations
 
@@ -133,3 +133,18 @@ def test_a_project_that_does_not_go_by_it_measures_nothing() -> None:
     desk = desk_at(6.5)
     desk.loop().tick()
     assert desk.jobs.running() == ()
+
+
+def test_a_measuring_that_outlasts_its_block_is_read_all_the_same() -> None:
+    """A replay plays a week in a second, or the history is large: the next one waits for the one that runs."""
+    desk = desk_at(5.5)
+    loop = loop_of(desk)
+    loop.tick()
+    traffic(desk, 6.5)
+    loop.tick()
+    assert desk.jobs.running() == ("measure-b5-v1-1",)
+    desk.jobs.finish("measure-b5-v1-1", result([2, 3, 4]))
+    advice = loop.tick().snapshot.advice
+    assert advice is not None
+    assert advice.reason.code == "RetrainPays"
+    assert "measure-b6-v1-1" in desk.jobs.running()

@@ -59,9 +59,7 @@ def recommended(done: Comparison) -> Recommendation | None:
         return Recommendation(best.name, text, "retraining:\n  on: [manual]\n")
     text = f"{best.name} was the cheapest: {best.cost:.3f} of never training again, with {best.retrains} runs."
     if best.versions > 1.0:
-        text += (
-            f" {best.versions:.1f} versions answered each request together; trimtab:single says what one alone reaches."
-        )
+        text += f" {best.versions:.1f} versions answered each request together; see trimtab:single for one alone."
     return Recommendation(best.name, text, _settings(done, best))
 
 
