@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from trimtab.controller.desk import View
     from trimtab.controller.loop import Loop, Tick
     from trimtab.controller.observe import Champion, Observer
+    from trimtab.controller.payoff import Payoff
     from trimtab.project.settings import Project
     from trimtab.training.pipeline import Services
 
@@ -102,6 +103,7 @@ def policy_of(project: Project) -> Policy:
     )
     retrain = RetrainPolicy(
         on_drift="drift" in retraining.on,
+        on_payoff="payoff" in retraining.on,
         every_s=retraining.every if "schedule" in retraining.on else None,
         cooldown_s=retraining.cooldown,
         budget=retraining.budget,
@@ -299,7 +301,19 @@ class Workspace:
             rows_min=monitoring.rows_min,
             from_profiles=self._by_profiles,
         )
-        return Observer(self.reader, self.jobs, self.target, self.champion, settings)
+        return Observer(self.reader, self.jobs, self.target, self.champion, settings, self._payoff())
+
+    def _payoff(self) -> Payoff | None:
+        """Measures what a training run is worth, where the project goes by it."""
+        from trimtab.controller.payoff import Payoff, PayoffPlan
+        from trimtab.core.policy import PayoffSettings
+
+        retraining = self.project.retraining
+        if "payoff" not in retraining.on:
+            return None
+        return Payoff(
+            self.jobs, PayoffPlan(PayoffSettings(price=retraining.price), retraining.block, retraining.window)
+        )
 
     def loop(self) -> Loop:
         """The controller's loop over these ports, with nothing remembered: the log is read from its beginning."""

@@ -63,6 +63,7 @@ def backtest(
     from trimtab.replay.backtest.compare import compare
     from trimtab.replay.backtest.history import Question
     from trimtab.replay.backtest.report import to_json
+    from trimtab.training.files import write_bytes
 
     if not data.exists():
         raise NotFoundError(f"there is no file or folder {data}")
@@ -84,11 +85,11 @@ def backtest(
     )
     done = compare(data, question, _names(policies), retrain_cost, jobs, _progress)
     if json is not None and json != PRINT:
-        json.write_text(to_json(done), encoding="utf-8")
+        write_bytes(json, to_json(done).encode())
     if html is not None:
         from trimtab.replay.backtest.html import to_html
 
-        html.write_text(to_html(done), encoding="utf-8")
+        write_bytes(html, to_html(done).encode())
     if json == PRINT:
         sys.stdout.write(to_json(done))
     else:

@@ -18,6 +18,7 @@ from trimtab.controller.codec import record_of
 from trimtab.controller.comparison import Comparison
 from trimtab.controller.event_clock import AHEAD_S, EventClock
 from trimtab.controller.evidence import Answered, Evidence, answered, believable, loss_scale, seconds
+from trimtab.controller.payoff import Payoff
 from trimtab.core.decide.snapshot import JobFact, Snapshot
 from trimtab.core.decide.status import Rollout, Status, Watch
 from trimtab.core.diagnosis.assess import assess
@@ -67,6 +68,8 @@ class Observer:
     target: Target
     champion_of: Callable[[int], Champion]
     settings: Settings
+    payoff: Payoff | None = None
+    """Looks whether a training run pays; None where nobody asks."""
     event_time: float | None = None
     rows: int = 0
     """Answered rows read so far."""
@@ -113,6 +116,7 @@ class Observer:
             loaded=loaded_by_all(servers),
             refused=refused_by_any(servers),
             unrecorded={server.url: server.unrecorded for server in servers if server.unrecorded},
+            advice=None if self.payoff is None else self.payoff.look(status, self.event_time),
         )
 
     def _begin_again(self, status: Status) -> None:

@@ -81,9 +81,9 @@ _COLUMNS_SCHEMA: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "array
 Columns = Annotated[tuple[str, ...], BeforeValidator(_listed), WithJsonSchema(_COLUMNS_SCHEMA)]
 """A list of columns, of which one may have no name: the index that pandas writes into a CSV file."""
 
-_TRIGGER_SCHEMA = {"type": "string", "enum": ["drift", "schedule", "manual"]}
+_TRIGGER_SCHEMA = {"type": "string", "enum": ["drift", "schedule", "payoff", "manual"]}
 Triggers = Annotated[
-    tuple[Literal["drift", "schedule", "manual"], ...],
+    tuple[Literal["drift", "schedule", "payoff", "manual"], ...],
     BeforeValidator(_listed),
     WithJsonSchema({"anyOf": [_TRIGGER_SCHEMA, {"type": "array", "items": _TRIGGER_SCHEMA, "minItems": 1}]}),
 ]

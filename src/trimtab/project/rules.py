@@ -108,6 +108,12 @@ def _triggers(written: Written) -> Iterator[Finding]:
         yield Finding(
             ("retraining", "every"), "has no effect without 'schedule' in 'retraining.on'", "on: [drift, schedule]"
         )
+    if "payoff" not in on:
+        for field in ("price", "block"):
+            if field in retraining:
+                yield Finding(
+                    ("retraining", field), "has no effect without 'payoff' in 'retraining.on'", "on: [drift, payoff]"
+                )
     if list(on) == ["manual"]:
         for field in ("cooldown", "budget", "breaker"):
             if field in retraining:

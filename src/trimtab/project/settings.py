@@ -67,10 +67,18 @@ class Retraining(Section):
     """When a new candidate is trained, and on what."""
 
     on: Triggers = ("drift",)
-    """What starts a training: `drift` (a diagnosis that training can mend), `schedule` (every so often).
+    """What starts a training: `drift` (a diagnosis that training can mend), `schedule` (every so often), `payoff` (what
+    a training is expected to gain, by what retained versions lose on the newest labelled blocks, has added up to its
+    `price`; `trimtab backtest` recommends one).
     `trimtab train` by hand is always possible; `[manual]` means only by hand."""
     every: Duration | None = None
     """With `schedule`: the time between trainings."""
+    price: float = Field(default=0.1, gt=0)
+    """With `payoff`: what a training costs, in units of what the oldest retained version loses in one `block`. A higher
+    one trains more rarely."""
+    block: Duration = 7 * DAY_S
+    """With `payoff`: length of the stretches of event time on which retained versions are compared, once each. Long
+    enough for some hundred labelled rows."""
     cooldown: Duration = 7 * DAY_S
     """Least time between two trainings that the loop starts by itself. A week: the evidence of the first must have
     had time to come in before a second is worth its price."""

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from trimtab.core.domain.errors import ExternalError, IntegrityError, NotFoundError, TrimtabError, UserError
-from trimtab.training import written
+from trimtab.training import losses, written
 from trimtab.training.files import write_bytes
 from trimtab.training.pipeline import Progress, Services, run
 from trimtab.training.spec import TrainSpec, from_json
 
-EXIT_REGISTERED, EXIT_FAILED, EXIT_USER, EXIT_REJECTED = 0, 1, 2, 3
+EXIT_DONE, EXIT_FAILED, EXIT_USER, EXIT_REJECTED = 0, 1, 2, 3
 SPEC, RESULT = "spec.json", "result.json"
 
 
@@ -27,7 +27,8 @@ def run_job(services: Callable[[], Services], home: Path, progress: Progress) ->
         progress: gets one line per step.
 
     Returns:
-        0 registered, 3 rejected by the gates, 2 the user must mend something, 1 a failure of ours or outside.
+        0 registered or measured, 3 rejected by the gates, 2 the user must mend something, 1 a failure of ours or
+        outside.
 
     Raises:
         NotFoundError: there is no such job.
@@ -37,10 +38,10 @@ def run_job(services: Callable[[], Services], home: Path, progress: Progress) ->
         raise NotFoundError(f"there is no job '{home.name}' in {home.parent}; there are {jobs}")
     opened: list[Services] = []
     try:
-        spec = from_json(read_spec(home))
+        work = _work(read_spec(home))
         opened.append(services())
-        result = run(spec, opened[0], progress)
-        code = EXIT_REGISTERED if result["outcome"] == "registered" else EXIT_REJECTED
+        result = work(opened[0], progress)
+        code = EXIT_REJECTED if result["outcome"] == "rejected" else EXIT_DONE
     except TrimtabError as error:
         result, code = failed(str(error), fault_of(error)), EXIT_USER if isinstance(error, UserError) else EXIT_FAILED
     except Exception as error:  # noqa: BLE001 - the process's last line: a defect must reach the loop as a failed job
@@ -48,10 +49,19 @@ def run_job(services: Callable[[], Services], home: Path, progress: Progress) ->
         result, code = failed(f"{type(error).__name__}: {error}", "defect"), EXIT_FAILED
     if result["error"]:
         progress(f"failed: {result['error']}")
-        if opened:
+        if opened and read_spec(home).get("kind") != losses.KIND:
             log_failure(home, opened[0], result["error"], result["fault"], progress)
     write_bytes(home / RESULT, json.dumps(result, indent=2).encode() + b"\n")
     return code
+
+
+def _work(asked: dict[str, Any]) -> Callable[[Services, Progress], dict[str, Any]]:
+    """What a job does, by its spec: it trains, or measures what retained versions lose."""
+    if asked.get("kind") == losses.KIND:
+        measuring = losses.from_json(asked)
+        return lambda services, progress: losses.measure(measuring, services, progress)
+    training = from_json(asked)
+    return lambda services, progress: run(training, services, progress)
 
 
 def run_and_record(spec: TrainSpec, services: Services, progress: Progress) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from trimtab.core.decide.incidents import track_incidents
 from trimtab.core.decide.moves import Move
 from trimtab.core.decide.policy import Policy
 from trimtab.core.decide.records import watch_records
-from trimtab.core.decide.responses import record_jobs, respond, retrain_on_schedule
+from trimtab.core.decide.responses import record_jobs, respond, retrain_on_schedule, retrain_when_it_pays
 from trimtab.core.decide.rollouts import deploy_waiting, judge_rollout, judge_watch
 from trimtab.core.decide.snapshot import Snapshot
 from trimtab.core.decide.status import Status, check_invariants, routes_of
@@ -32,6 +32,7 @@ RULES: tuple[Rule, ...] = (
     watch_records,
     track_incidents,
     respond,
+    retrain_when_it_pays,
     retrain_on_schedule,
     deploy_waiting,
 )

@@ -27,6 +27,8 @@ class RetrainPolicy:
 
     on_drift: bool = True
     """A diagnosis that asks for it starts one."""
+    on_payoff: bool = False
+    """A run also starts when what it is expected to gain has added up to its price (``Snapshot.advice``)."""
     every_s: float | None = None
     """A run also starts when the newest one is this old; None: never by the calendar."""
     cooldown_s: float = 7 * DAY_S

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from trimtab.core.decide.actions import Action, Alert, AskApproval, FinishTraining, RecordVersion, StartTraining
 from trimtab.core.decide.encode import encode
 from trimtab.core.decide.moves import Move
@@ -11,6 +13,7 @@ from trimtab.core.decide.status import Incident, Status
 from trimtab.core.domain.diagnosis import Remedy
 from trimtab.core.domain.times import DAY_S, duration_text, iso
 from trimtab.core.domain.verdict import Reason, Severity, Verdict
+from trimtab.core.policy.advise import figures
 
 _BUDGET_S = 30 * DAY_S
 
@@ -56,6 +59,17 @@ def respond(policy: Policy, status: Status, snapshot: Snapshot, now: float) -> M
         reason = Reason("RetrainForIncident", f"{incident.kind.value} since {iso(incident.since)}: {incident.text}")
         return _train(policy, status, now, "drift", reason, incident)
     return None
+
+
+def retrain_when_it_pays(policy: Policy, status: Status, snapshot: Snapshot, now: float) -> Move | None:
+    """What a run is expected to gain has added up to its price."""
+    advice = snapshot.advice
+    if policy.mode is Mode.OBSERVE or not policy.retrain.on_payoff or status.champion is None:
+        return None
+    if advice is None or not advice.train or not _may_train(policy, status, now):
+        return None
+    move = _train(policy, status, now, "payoff", advice.reason, None)
+    return replace(move, evidence=figures(advice))
 
 
 def retrain_on_schedule(policy: Policy, status: Status, snapshot: Snapshot, now: float) -> Move | None:

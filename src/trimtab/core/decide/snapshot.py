@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from trimtab.core.diagnosis.result import Assessment
 from trimtab.core.domain.gate import VersionRecord
 from trimtab.core.domain.proof import Proof
+from trimtab.core.policy.advise import Advice
 from trimtab.core.rollout.facts import RolloutFacts
 
 
@@ -48,5 +49,7 @@ class Snapshot:
     """Versions that a server could not load, and why."""
     unrecorded: dict[str, str] = field(default_factory=dict)
     """Servers whose records do not reach the disk, and why."""
+    advice: Advice | None = None
+    """Whether a training run pays now, by what retained versions lost on labelled blocks; None: not measured."""
     proofs: dict[int, Proof] = field(default_factory=dict)
     """Preflights of versions that a decision of this tick would give traffic back to."""

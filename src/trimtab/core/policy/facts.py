@@ -50,6 +50,8 @@ class Facts:
     """(roles, known[-1]) the same of each role of ``trimtab.core.policy.roles``, as it would have answered then."""
     window_rows: float
     """Rows that a sliding window holds."""
+    tried: int = 0
+    """The block before which the newest run was started, where its version is not among ``models``."""
 
     def __post_init__(self) -> None:
         if not self.models or self.models[0].kind != FIRST:
@@ -82,4 +84,5 @@ class Facts:
             available=self.available[: block + 1],
             losses=self.losses[: len(models), :known],
             role_losses=self.role_losses[:, :known],
+            tried=min(self.tried, block),
         )

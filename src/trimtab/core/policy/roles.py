@@ -30,10 +30,11 @@ ROLES = (
     Role("the newest version of a sliding window", (FIRST, WINDOW), 1),
     Role("the mean of the newest 2 versions of a sliding window", (FIRST, WINDOW), 2),
     Role("the mean of all versions", (FIRST, FULL, WINDOW), None),
+    Role("the newest version", (FIRST, FULL, WINDOW), 1),
 )
 """The first version fills a place until there are enough of the kind."""
-FIRST_ROLE, FULL_ROLE, WINDOW_ROLE = 0, 1, 4
-SINGLE = (FIRST_ROLE, FULL_ROLE, WINDOW_ROLE)
+FIRST_ROLE, FULL_ROLE, WINDOW_ROLE, NEWEST_ROLE = 0, 1, 4, 7
+SINGLE = (FIRST_ROLE, FULL_ROLE, WINDOW_ROLE, NEWEST_ROLE)
 """Roles that one version fills."""
 
 

@@ -17,13 +17,15 @@ from trimtab.core.policy import (
     blend_weights,
     members,
 )
-from trimtab.core.policy.facts import Floats
+from trimtab.core.policy.facts import FULL, WINDOW, Floats, Kind
 from trimtab.core.policy.payoff import single_best
 from trimtab.replay.backtest.fits import whole
 from trimtab.replay.backtest.labels import Rows
 from trimtab.replay.backtest.policy import Event, Run
-from trimtab.replay.backtest.world import FIRST_MODEL, Mixture, Model, View, combined
+from trimtab.replay.backtest.world import FIRST_MODEL, Mixture, Model, View, combined, single
 
+HELD_OUT = 2
+"""Labelled batches that full and window compete on."""
 BLEND_BATCHES = 12
 """Labelled batches that the weights are fitted to."""
 BLEND_ROWS = 400
@@ -52,7 +54,10 @@ class Trimtab:
         if view.batch == 0:
             return None
         advice = advise(self.settings, self._observe(view))
-        return None if advice.train is None else Run(advice.train, advice.reason.text)
+        if not advice.train:
+            return None
+        kind, why = contest(view)
+        return Run(kind, f"{advice.reason.text}; {why}")
 
     def trained(self, model: Model) -> None:
         """Retained beside the others."""
@@ -145,3 +150,24 @@ class Trimtab:
         if before >= 0.05 > share:
             return (Event("rollback", f"the newest version's part fell from {before:.0%} to {share:.0%}"),)
         return ()
+
+
+def contest(view: View) -> tuple[Kind, str]:
+    """On which rows to train, as a run with ``strategy: auto`` finds out: a full and a window model that have not seen
+    the newest labelled batches compete on them."""
+    schedule, known = view.bench.schedule, view.known
+    first = view.bench.history.initial_rows
+    able = [
+        batch
+        for batch in range(1, view.batch)
+        if schedule.available[batch] > first and schedule.until[batch] <= max(known - HELD_OUT, 1)
+    ]
+    if not able or schedule.until[able[-1]] >= known:
+        return FULL, "full: too few labelled batches for a window to compete"
+    batches = range(int(schedule.until[able[-1]]), known)
+    full, window = (
+        float(np.mean([view.loss(single(Model(kind, able[-1])), batch) for batch in batches]))
+        for kind in (FULL, WINDOW)
+    )
+    kind = WINDOW if window < full else FULL
+    return kind, f"{kind} does better on the newest labelled batches: full {full:.4g}, sliding-window {window:.4g}"

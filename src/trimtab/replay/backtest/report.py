@@ -58,26 +58,28 @@ def recommended(done: Comparison) -> Recommendation | None:
         text = "Training again did not pay on this history: leave it to people, and let alerts call them."
         return Recommendation(best.name, text, "retraining:\n  on: [manual]\n")
     text = f"{best.name} was the cheapest: {best.cost:.3f} of never training again, with {best.retrains} runs."
+    if best.versions > 1.0:
+        text += f" {best.versions:.1f} versions answered each request together; see trimtab:single for one alone."
     return Recommendation(best.name, text, _settings(done, best))
 
 
 def _settings(done: Comparison, best: Outcome) -> str:
     runs = [action for action in best.actions if action.action == "retrain"]
+    gaps = np.diff([action.batch for action in runs]) if len(runs) > 1 else np.array([len(done.batches)])
+    least = _duration(float(gaps.min()) * done.batch_s)
+    initial = _duration(done.batch_s * done.initial_rows / _rows_per_batch(done))
+    most = max(1, int(np.ceil(BUDGET_S / (float(gaps.min()) * done.batch_s))))
+    budget = f"  budget: {most}  # runs in 30 days"
+    if best.name.startswith("trimtab"):
+        lines = ["  on: [drift, payoff]", f"  price: {done.price:g}", f"  block: {_duration(done.batch_s)}"]
+        return "\n".join(["retraining:", *lines, f"  cooldown: {least}", budget, "  strategy: auto"]) + "\n"
+    lines = ["  on: [drift]"]
+    if best.name.startswith("every:"):
+        lines = ["  on: [schedule, drift]", f"  every: {least}"]
     kinds = Counter(action.strategy for action in runs)
     window = kinds[WINDOW] > len(runs) / 2
-    lines = ["retraining:"]
-    gaps = np.diff([action.batch for action in runs]) if len(runs) > 1 else np.array([len(done.batches)])
-    if best.name.startswith("every:"):
-        lines += ["  on: [schedule, drift]", f"  every: {_duration(float(gaps.min()) * done.batch_s)}"]
-    else:
-        lines += ["  on: [drift]"]
-    lines += [f"  cooldown: {_duration(float(gaps.min()) * done.batch_s)}"]
-    most = max(1, int(np.ceil(BUDGET_S / (float(gaps.min()) * done.batch_s))))
-    lines += [f"  budget: {most}  # runs in 30 days"]
-    lines += [f"  strategy: {'sliding-window' if window else 'full'}"]
-    if window:
-        lines += [f"  window: {_duration(done.batch_s * done.initial_rows / _rows_per_batch(done))}"]
-    return "\n".join(lines) + "\n"
+    lines += [f"  cooldown: {least}", budget, f"  strategy: {'sliding-window' if window else 'full'}"]
+    return "\n".join(["retraining:", *lines, *([f"  window: {initial}"] if window else [])]) + "\n"
 
 
 def _rows_per_batch(done: Comparison) -> float:

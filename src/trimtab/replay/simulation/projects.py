@@ -27,6 +27,7 @@ def policy_of(chance: Chance) -> Policy:
     )
     retrain = RetrainPolicy(
         on_drift=chance.happens(0.9),
+        on_payoff=chance.happens(0.5),
         every_s=chance.one_of((None, 5 * DAY_S)),
         cooldown_s=chance.one_of((HOUR_S, DAY_S)),
         budget=chance.one_of((3, 8)),

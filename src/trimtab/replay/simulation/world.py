@@ -14,6 +14,7 @@ from trimtab.core.diagnosis.result import Assessment, BlockView, Fault
 from trimtab.core.domain.diagnosis import Diagnosis, Kind, Remedy
 from trimtab.core.domain.routes import Routes
 from trimtab.core.domain.verdict import Reason, Severity
+from trimtab.core.policy.advise import Advice
 from trimtab.core.rollout.facts import RolloutFacts
 from trimtab.ports import Jobs, ServerReport, Target
 from trimtab.replay.fakes import MemoryTarget
@@ -22,6 +23,9 @@ from trimtab.replay.simulation.chaos import Chaos
 from trimtab.replay.simulation.evidence import LABELS, NOTHING, TRAFFIC, Comparison
 
 FEATURES = ("wind", "hour", "carrier")
+
+ADVICE_WAIT = Advice(False, Reason("RetrainNotYet", "expected gains add up to 0.02, the price is 0.1", 0.02, 0.1), 0.02)
+ADVICE_TRAIN = Advice(True, Reason("RetrainPays", "expected gains add up to 0.12, the price is 0.1", 0.12, 0.1), 0.12)
 
 LEVELS = {"good": -1, "same": 0, "bad": 1, "broken": 2}
 """How well versions do; a difference of levels is what a comparison shows."""
@@ -224,7 +228,17 @@ class Observer:
             generation=min((s.generation for s in servers if s.generation is not None), default=None),
             loaded=loaded_by_all(servers),
             refused=refused_by_any(servers),
+            advice=self._advice(status),
         )
+
+    def _advice(self, status: Status) -> Advice | None:
+        """A run pays where the world has drifted since the champion was made, or better versions can be had."""
+        if status.champion is None or self.truth.event_time is None:
+            return None
+        since = self.truth.drift_since
+        if since is None or self.truth.created[status.champion] >= since:
+            return ADVICE_WAIT
+        return ADVICE_TRAIN
 
     def _facts(self, answering: int, other: int, status: Status, *, flip: bool) -> RolloutFacts:
         """In a watch the predecessor stands in the champion's place, though the new version answers."""
