@@ -175,6 +175,11 @@ def row_hashes(table: pa.Table) -> npt.NDArray[np.uint64]:
     return total
 
 
+def first_of_each(table: pa.Table) -> npt.NDArray[np.bool_]:
+    """Rows that no earlier row is equal to."""
+    return ~_repeats(row_hashes(table))
+
+
 def _repeats(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
     """Every row but the first of each hash."""
     _, first = np.unique(hashes, return_index=True)
