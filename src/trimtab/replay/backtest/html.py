@@ -11,33 +11,11 @@ from trimtab.core.domain.times import DAY_S
 from trimtab.core.policy.facts import Floats
 from trimtab.replay.backtest.compare import Comparison, Outcome
 from trimtab.replay.backtest.report import NEVER, ORACLE, recommended
+from trimtab.replay.page import COLOURS, page, square
 
-COLOURS = ("#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#be185d", "#4d7c0f", "#9a3412", "#475569")
 WIDTH, HEIGHT = 960, 340
 LEFT, RIGHT, TOP, BOTTOM = 56, 16, 14, 46
 TICKS = 5
-
-_STYLE = """
-:root { color-scheme: light dark;
-  --ink: #1e293b; --faint: #64748b; --line: #e2e8f0; --paper: #ffffff; --card: #f8fafc; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e2e8f0; --faint: #94a3b8; --line: #334155; --paper: #0f172a; --card: #1e293b; }
-}
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  max-width: 1000px; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; margin: 0; } h2 { font-size: 1.1rem; margin: 2.2rem 0 .6rem; }
-p.about { color: var(--faint); margin: .3rem 0 0; }
-table { border-collapse: collapse; width: 100%; } th { font-weight: 500; color: var(--faint); }
-th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid var(--line); }
-th:first-child, td:first-child, td.text, th.text { text-align: left; }
-tr.best td { font-weight: 600; } .key { display: inline-block; width: .8rem; height: .8rem; border-radius: 2px;
-  margin-right: .5rem; vertical-align: -1px; }
-pre { background: var(--card); border: 1px solid var(--line); border-radius: 6px; padding: .8rem 1rem;
-  overflow-x: auto; }
-details { border: 1px solid var(--line); border-radius: 6px; padding: .4rem .8rem; margin: .5rem 0; }
-summary { cursor: pointer; } svg text { fill: var(--faint); font: 12px system-ui, sans-serif; }
-svg .grid { stroke: var(--line); } svg { width: 100%; height: auto; }
-"""
 
 
 def to_html(done: Comparison) -> str:
@@ -59,13 +37,7 @@ def to_html(done: Comparison) -> str:
         *(_decisions(done, policy, colours.get(policy.name, "#94a3b8")) for policy in done.policies if policy.actions),
         _notes(done),
     ]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Backtest: {escape(done.target)}</title><style>{_STYLE}</style></head><body>\n"
-        + "\n".join(part for part in parts if part)
-        + "\n</body></html>\n"
-    )
+    return page(f"Backtest: {done.target}", parts)
 
 
 def _about(done: Comparison) -> str:
@@ -100,18 +72,14 @@ def _table(done: Comparison, colours: dict[str, str]) -> str:
             f"{policy.seconds:.1f}",
         )
         mark = ' class="best"' if policy.cost == best and policy.name != ORACLE else ""
-        name = f"{_square(colours.get(policy.name, '#94a3b8'))}{escape(policy.name)}"
+        name = f"{square(colours.get(policy.name, '#94a3b8'))}{escape(policy.name)}"
         rows.append(f"<tr{mark}><td>{name}</td>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
     head = "".join(f"<th>{name}</th>" for name in heads)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
-def _square(colour: str) -> str:
-    return f'<span class="key" style="background:{colour}"></span>'
-
-
 def _key(colours: dict[str, str]) -> str:
-    return "<p>" + " &nbsp; ".join(f"{_square(c)}{escape(n)}" for n, c in colours.items()) + " &nbsp; ● a run</p>"
+    return "<p>" + " &nbsp; ".join(f"{square(c)}{escape(n)}" for n, c in colours.items()) + " &nbsp; ● a run</p>"
 
 
 def _lines(done: Comparison, drawn: Sequence[Outcome], colours: dict[str, str]) -> str:
@@ -187,7 +155,7 @@ def _decisions(done: Comparison, policy: Outcome, colour: str) -> str:
     head = "<th>batch</th>" + "".join(f'<th class="text">{name}</th>' for name in ("from", "what", "on", "why"))
     is_open = " open" if policy.name == "trimtab" else ""
     return (
-        f"<details{is_open}><summary>{_square(colour)}{escape(policy.name)}: {policy.retrains} runs</summary>"
+        f"<details{is_open}><summary>{square(colour)}{escape(policy.name)}: {policy.retrains} runs</summary>"
         f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></details>"
     )
 

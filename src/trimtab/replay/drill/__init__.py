@@ -1,4 +1,4 @@
-"""Fire drills: the user's own data, broken on purpose, played through the production core and loop in simulated time."""
+"""Fire drills: the user's data, broken on purpose, played through the production core and loop in simulated time."""
 
 from trimtab.replay.drill.drill import Drill, Wish, drill
 

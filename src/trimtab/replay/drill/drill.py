@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,7 +27,6 @@ from trimtab.replay.simulation.chance import seeded
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.random import Generator  # noqa: TID251 - the type of an argument
 
     from trimtab.project.settings import Project
 
@@ -178,9 +177,7 @@ def _one(
         release, words = _bad_release(top, level, ground)
         found = Scene(found.reference, found.broken, found.clean, words, ())
     same = len(found.reference.at) == ground.trained
-    play = begin(
-        ground, found, policy, settings, mend_s, mendable=recipe.mendable, ready=ready if same else None
-    )
+    play = begin(ground, found, policy, settings, mend_s, mendable=recipe.mendable, ready=ready if same else None)
     play.run(release)
     return judge(play, recipe, level, wish.severity)
 
@@ -228,8 +225,3 @@ def _notes(policy: Policy, ready: Trained, mend_s: float) -> list[str]:
             f"{', '.join(gate.gate for gate in failed)} ({failed[0].text}); it is played all the same"
         )
     return notes
-
-
-def listed(findings: Sequence[Finding]) -> dict[str, Any]:
-    """Counts for a summary."""
-    return {"right": sum(finding.right for finding in findings), "of": len(findings)}

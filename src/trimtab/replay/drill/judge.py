@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,8 @@ class Finding:
     reason: str
     outcome: str
     """What came of it: mended, promoted, rejected, rolled back, …"""
+    harmful: bool
+    """What happened made the first version worse by more than ``monitoring.tolerance``."""
     right: bool
     wrong: tuple[str, ...]
     """What was not right, in words."""
@@ -96,33 +98,20 @@ class _Seen:
 def judge(play: Play, recipe: Recipe, level: int, severity: str) -> Finding:
     """Of a scenario that was played to its end."""
     seen = _read(play)
-    release = play.released is not None
-    acting = [(entry, one) for entry, one in seen.incidents if one["remedy"] not in QUIET]
-    noted = acting or seen.incidents
-    first = noted[0] if noted else None
-    answer = first[1]["remedy"] if first else Remedy.NONE.value
-    kind, named = (first[1]["kind"], tuple(first[1]["features"])) if first else ("none", ())
-    noticed = None if first is None else first[0].at - play.onset_s
-    reason = first[1]["text"] if first else ""
-    wrong: list[str] = []
-    if release:
-        answer, noticed, reason, trouble = _release_answer(play, seen)
-        wrong += trouble
-        kind, named = ("serving-fault" if noticed is not None else "none"), ()
-        expected: tuple[str, ...] = ("abort", "rollback")
-        wrong += [f"it also said {one['remedy']}: {one['text']}" for _, one in acting]
-    else:
-        right = recipe.right_at(level)
-        expected = tuple(sorted(each.value for each in right))
-        wrong += _wrong_answers(play, recipe, right, seen, acting, answer)
-    expected_columns = set(play.scene.columns)
-    together = {name for _, one in acting if one["remedy"] == "fix-data" for name in one["features"]}
-    if not release and recipe.names_columns and acting and not wrong:
-        named = tuple(sorted(together))
-        if together != expected_columns:
-            wrong.append(f"it named {', '.join(sorted(together))}, not {', '.join(sorted(expected_columns))}")
-    since = first[1]["since"] - play.onset_s if first and acting and not release else None
     loss, line, rows = _losses(play)
+    harmless = not _harmed(loss, play.settings.tolerance)
+    acting = [(entry, one) for entry, one in seen.incidents if one["remedy"] not in QUIET]
+    said = _release_said(play, seen, acting) if play.released is not None else _said(play, seen, acting)
+    if play.released is not None:
+        expected = ("abort", "rollback", *(("promote", "none") if harmless else ()))
+        wrong = [f"it also said {one['remedy']}: {one['text']}" for _, one in acting]
+        if said.answer not in expected:
+            wrong.append("the bad version answers everything, or is still on its way")
+    else:
+        right = recipe.right_at(level) | (QUIET if harmless and not recipe.mendable else frozenset())
+        expected = tuple(sorted(each.value for each in right))
+        wrong = _wrong_answers(play, recipe, right, seen, acting, said.answer)
+        wrong += _wrong_columns(play, recipe, said, acting)
     return Finding(
         name=recipe.name,
         title=recipe.title,
@@ -131,13 +120,14 @@ def judge(play: Play, recipe: Recipe, level: int, severity: str) -> Finding:
         onset_s=play.onset_s,
         columns=play.scene.columns,
         expected=expected,
-        answer=answer,
-        kind=kind,
-        named=named,
-        noticed_s=noticed,
-        since_off_s=since,
-        reason=reason,
+        answer=said.answer,
+        kind=said.kind,
+        named=said.named,
+        noticed_s=said.noticed_s,
+        since_off_s=said.since_off_s,
+        reason=said.reason,
         outcome=_outcome(play, seen),
+        harmful=not harmless,
         right=not wrong,
         wrong=tuple(wrong),
         loss=loss,
@@ -147,6 +137,57 @@ def judge(play: Play, recipe: Recipe, level: int, severity: str) -> Finding:
         line=line,
         problems=tuple(dict.fromkeys(play.problems)),
     )
+
+
+def _harmed(loss: dict[str, float | None], tolerance: float) -> bool:
+    """Whether what happened made the first version worse by more than is nobody's concern."""
+    unbroken, without = loss["unbroken"], loss["without"]
+    return unbroken is None or without is None or without > unbroken * (1 + tolerance)
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    answer: str
+    kind: str = "none"
+    named: tuple[str, ...] = ()
+    noticed_s: float | None = None
+    since_off_s: float | None = None
+    reason: str = ""
+
+
+_Incidents = list[tuple[Entry, dict[str, Any]]]
+
+
+def _said(play: Play, seen: _Seen, acting: _Incidents) -> _Said:
+    """By the first incident that calls for something, else by the first at all."""
+    if not seen.incidents:
+        return _Said(Remedy.NONE.value)
+    entry, one = (acting or seen.incidents)[0]
+    since = one["since"] - play.onset_s if acting else None
+    together = [name for _, each in acting if each["kind"] == one["kind"] for name in each["features"]]
+    named = tuple(sorted(dict.fromkeys(together or one["features"])))
+    return _Said(one["remedy"], one["kind"], named, entry.at - play.onset_s, since, one["text"])
+
+
+def _release_said(play: Play, seen: _Seen, acting: _Incidents) -> _Said:
+    """By what ended the bad version."""
+    for entry in play.entries:
+        for action in entry.actions:
+            aborted = action["type"] == "Abort" and action["version"] == play.released
+            if aborted or (action["type"] == "RollBack" and action["from_version"] == play.released):
+                why = "; ".join(reason["text"] for reason in entry.reasons[:3])
+                word = "abort" if aborted else "rollback"
+                return _Said(word, "serving-fault", (), entry.at - play.onset_s, None, why)
+    promoted = play.loop.catch_up().champion == play.released
+    return replace(_said(play, seen, acting), answer="promote" if promoted else "none")
+
+
+def _wrong_columns(play: Play, recipe: Recipe, said: _Said, acting: _Incidents) -> list[str]:
+    if not recipe.names_columns or said.answer != Remedy.FIX_DATA.value or not acting:
+        return []
+    if set(said.named) == set(play.scene.columns):
+        return []
+    return [f"it named {', '.join(said.named)}; broken were {', '.join(sorted(play.scene.columns))}"]
 
 
 def _read(play: Play) -> _Seen:
@@ -189,23 +230,6 @@ def _words(action: dict[str, Any]) -> str:
         "PauseRollout": "rollout paused",
         "HoldWatch": f"trouble with{version}",
     }[action["type"]]
-
-
-def _release_answer(play: Play, seen: _Seen) -> tuple[str, float | None, str, list[str]]:
-    """(answer, seconds to it, reason, what was wrong) for a bad release."""
-    for entry in play.entries:
-        for action in entry.actions:
-            bad = (action["type"] == "Abort" and action["version"] == play.released) or (
-                action["type"] == "RollBack" and action["from_version"] == play.released
-            )
-            if bad:
-                words = "abort" if action["type"] == "Abort" else "rollback"
-                why = "; ".join(reason["text"] for reason in entry.reasons[:3])
-                return words, entry.at - play.onset_s, why, []
-    champion = play.loop.catch_up().champion
-    if champion == play.released:
-        return "promote", None, "", ["the bad version answers everything"]
-    return "none", None, "", ["the bad version was neither aborted nor rolled back"]
 
 
 def _wrong_answers(
@@ -310,4 +334,3 @@ def _mean(values: Floats) -> float | None:
 def _by_block(at: Floats, values: Floats, starts: Floats, ground: Ground) -> tuple[float | None, ...]:
     place = at // ground.block_s
     return tuple(_mean(values[place == start]) for start in starts.tolist())
-

@@ -220,6 +220,4 @@ def begin(
     )
     loop = Loop(policy, journal, clock, observer, world)
     onset_s = ground.onset_s
-    return Play(
-        ground, scene, policy, settings, onset_s, mend_s, mendable, fleet, workshop, desk, loop, clock
-    )
+    return Play(ground, scene, policy, settings, onset_s, mend_s, mendable, fleet, workshop, desk, loop, clock)

@@ -130,14 +130,15 @@ def _tape(ground: Ground, name: str, frame: pd.DataFrame, labels_broken: bool) -
 def _joined(first: Tape, second: Tape) -> Tape:
     import pandas as pd
 
+    def both(name: str) -> npt.NDArray[Any]:
+        return np.concatenate([getattr(first, name), getattr(second, name)])
+
     return Tape(
         first.name,
         pd.concat([first.frame, second.frame], ignore_index=True),
-        *(
-            np.concatenate([getattr(first, name), getattr(second, name)])
-            for name in ("at", "known_at", "truth", "told")
-        ),
-        entity=None
-        if first.entity is None or second.entity is None
-        else np.concatenate([first.entity, second.entity]),
+        both("at"),
+        both("known_at"),
+        both("truth"),
+        both("told"),
+        None if first.entity is None else both("entity"),
     )
