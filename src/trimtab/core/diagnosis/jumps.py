@@ -24,10 +24,12 @@ GAP = 14
 """Blocks between the baseline and the first live one, beyond which a season may lie between them."""
 RECENT = 7
 """Sound blocks that stand for 'just before'."""
-FACTORS = (100.0, 1000.0, 12.0, 60.0, 24.0, 3600.0, 365.25, 1.609344, 2.54, 0.45359237, 0.3048, 10.0)
-"""Known units: per cent, kilo, months, minutes, hours, days, miles, inches, pounds, feet, decimal point; and their
-inverses.
+FACTORS = (100.0, 1000.0, 12.0, 60.0, 24.0, 3600.0, 365.25, 2.54, 0.45359237, 0.3048, 10.0)
+"""Known units: per cent, kilo, months, minutes, hours, days, inches, pounds, feet, decimal point; and their inverses.
+Miles (1.6) are none here: where half of the values become rarer, level and spread move like that, too.
 """
+SMALL, SMALL_FIT = 4.0, 0.5
+"""Factors under the first must fit better than by the second: a shift of the population can look like them."""
 LIMIT = 2.0
 """Times the largest usual step. In a clean year of real flights and weather no two days in a row reached 1.1."""
 APART_LIMIT = 1.2
@@ -223,7 +225,8 @@ def _explanation(baseline: Baseline, at: int) -> Explain:
             level = abs((mean - offset) / factor - was) / max(width_was, usual)
             width = abs(float(np.log(max(deviation / factor, 1e-300) / width_was))) / 0.916
             fit = max(level, width)
-            if fit < best:
+            small = factor != 1 and 1 / SMALL < factor < SMALL
+            if fit < best and not (small and fit > SMALL_FIT):
                 best, name = fit, f"x {factor:g}" + (f" {offset:+g}" if offset else "")
         if name is None and not bottom - (top - bottom) <= mean <= top + (top - bottom):
             return _RANGE
