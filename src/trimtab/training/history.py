@@ -89,7 +89,7 @@ def load_history(root: Path, project: Project, parts: Sequence[Path] = ()) -> Hi
     _check_times(at[labelled], data.time, where)
     keep = labelled & ~repeated
     return History(
-        table=table.filter(pa.array(keep)).combine_chunks(),
+        table=(table if keep.all() else table.filter(pa.array(keep))).combine_chunks(),
         features=tuple(features),
         at=at[keep],
         known_at=known[keep],

@@ -194,7 +194,8 @@ def chosen_of(loaded: history.History, spec: TrainSpec, project: Project, root: 
 def _prepared(
     project: Project, loaded: history.History, chosen: select.Selection, spec: TrainSpec, contest: Contest | None
 ) -> Prepared:
-    table = loaded.table.take(chosen.order).combine_chunks()
+    as_it_is = np.array_equal(chosen.order, np.arange(loaded.table.num_rows))
+    table = loaded.table if as_it_is else loaded.table.take(chosen.order).combine_chunks()
     name = project.data.target
     target = target_array(table, name)
     classes = tuple(class_values(table, name)) if project.task == "classification" else None
