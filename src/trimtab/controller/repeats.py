@@ -62,7 +62,8 @@ def _column(column: pa.ChunkedArray) -> Keys:
         column = micros_of(column)
         kind = column.type
     if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        return (floats(column) + 0.0).view(np.uint64)
+        numbers: Keys = (floats(column) + 0.0).view(np.uint64)
+        return numbers
     coded = column.cast(pa.string()).combine_chunks().dictionary_encode()
     hashed = [
         blake2b(each.encode("utf-8", "surrogatepass"), digest_size=8).digest() for each in coded.dictionary.to_pylist()
