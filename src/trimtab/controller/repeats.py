@@ -62,11 +62,12 @@ def _column(column: pa.ChunkedArray) -> Keys:
         column = micros_of(column)
         kind = column.type
     if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        numbers: Keys = (floats(column) + 0.0).view(np.uint64)
+        numbers: Keys = np.asarray((floats(column) + 0.0).view(np.uint64), dtype=np.uint64)
         return numbers
     coded = column.cast(pa.string()).combine_chunks().dictionary_encode()
     hashed = [
         blake2b(each.encode("utf-8", "surrogatepass"), digest_size=8).digest() for each in coded.dictionary.to_pylist()
     ]
     levels = np.frombuffer(b"".join([*hashed, bytes(8)]), dtype=np.uint64)
-    return levels[np.asarray(pc.fill_null(coded.indices, len(hashed)))]
+    found: Keys = levels[np.asarray(pc.fill_null(coded.indices, len(hashed)))]
+    return found
