@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from trimtab.controller.loop import Loop, Tick
     from trimtab.controller.observe import Champion, Observer
     from trimtab.controller.payoff import Payoff
+    from trimtab.controller.observe import Settings as Watching
     from trimtab.project.settings import Project
     from trimtab.training.pipeline import Services
 
@@ -288,12 +289,13 @@ class Workspace:
         log = self.project.serving.log
         return any(bound is not None for bound in (log.age, log.size, log.size_hard))
 
-    @cached_property
-    def observer(self) -> Observer:
-        from trimtab.controller.observe import Observer, Settings
+    @property
+    def watching(self) -> Watching:
+        """How the log is cut and judged."""
+        from trimtab.controller.observe import Settings
 
         monitoring = self.project.monitoring
-        settings = Settings(
+        return Settings(
             event_clock=self.project.clock == "event",
             block_s=monitoring.block,
             alpha=monitoring.alpha,
@@ -301,7 +303,6 @@ class Workspace:
             rows_min=monitoring.rows_min,
             from_profiles=self._by_profiles,
         )
-        return Observer(self.reader, self.jobs, self.target, self.champion, settings, self._payoff())
 
     def _payoff(self) -> Payoff | None:
         """Measures what a training run is worth, where the project goes by it."""
@@ -314,6 +315,12 @@ class Workspace:
         return Payoff(
             self.jobs, PayoffPlan(PayoffSettings(price=retraining.price), retraining.block, retraining.window)
         )
+
+    @cached_property
+    def observer(self) -> Observer:
+        from trimtab.controller.observe import Observer
+
+        return Observer(self.reader, self.jobs, self.target, self.champion, self.watching, self._payoff())
 
     def loop(self) -> Loop:
         """The controller's loop over these ports, with nothing remembered: the log is read from its beginning."""

@@ -37,9 +37,9 @@ STATUS = Status(champion=1, champion_generation=1)
 
 
 def a_day(day: int, shifted: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs and scores of a day; ``shifted``: the second input is another one."""
+    """Inputs and scores of a day; ``shifted``: the second input is far from all it ever was."""
     rng = np.random.default_rng([7, day])
-    inputs = rng.normal(size=(ROWS, 2)) + (np.array([0.0, 1.5]) if shifted else 0.0)
+    inputs = rng.normal(size=(ROWS, 2)) + (np.array([0.0, 20.0]) if shifted else 0.0)
     yes = 1 / (1 + np.exp(-inputs[:, 0]))
     return inputs, np.column_stack([1 - yes, yes])
 

@@ -71,6 +71,12 @@ COMMANDS = (
         "trimtab.cli.backtest:backtest",
     ),
     Command(
+        "drill",
+        "Try",
+        "Break a copy of your data and see what the loop would do.",
+        "trimtab.cli.drill:drill",
+    ),
+    Command(
         "simulate",
         "Try",
         "Try to break the loop in a simulated world, under a seed.",

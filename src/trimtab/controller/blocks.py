@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trimtab.controller.evidence import SCORE, Labelled, floats, seconds
+from trimtab.controller.repeats import Repeats, row_keys
 from trimtab.core.diagnosis.result import Block
 from trimtab.core.profiles.baseline import Baseline
 from trimtab.core.profiles.profile import Profile
@@ -36,6 +37,7 @@ class Blocks:
     """Counts every addition, so that a reader knows whether to look again."""
     _profiles: dict[int, Profile] = field(default_factory=dict)
     _cards: dict[int, Scorecard] = field(default_factory=dict)
+    _repeats: Repeats = field(default_factory=Repeats)
 
     def add(self, predictions: pa.Table, labelled: list[Labelled]) -> None:
         """New answered rows, and rows of the champion that became labelled."""
@@ -62,7 +64,13 @@ class Blocks:
         """Blocks that ended before ``event_time``, oldest first."""
         last = int(event_time // self.block_s)
         return [
-            Block(place * self.block_s, (place + 1) * self.block_s, self._profiles[place], self._cards.get(place))
+            Block(
+                place * self.block_s,
+                (place + 1) * self.block_s,
+                self._profiles[place],
+                self._cards.get(place),
+                self._repeats.counts.get(place, 0),
+            )
             for place in sorted(self._profiles)
             if place < last
         ]
@@ -84,7 +92,9 @@ class Blocks:
         self.changes += 1
         own = np.asarray(table.column("version"), dtype=np.int64) == self.key[0]
         place = (seconds(table.column("event_time")) // self.block_s).astype(np.int64)
+        keys = row_keys(table)
         for block in np.unique(place).tolist():
+            self._repeats.add(block, keys[place == block])
             for champion in (True, False):
                 chosen = np.flatnonzero((place == block) & (own == champion))
                 if chosen.size:

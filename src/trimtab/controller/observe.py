@@ -8,10 +8,11 @@ from the log alone: after a restart the same files give the same sums.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trimtab.controller.blocks import Blocks
 from trimtab.controller.codec import record_of
@@ -19,7 +20,7 @@ from trimtab.controller.comparison import Comparison
 from trimtab.controller.event_clock import AHEAD_S, EventClock
 from trimtab.controller.evidence import Answered, Evidence, answered, believable, loss_scale, seconds
 from trimtab.controller.payoff import Payoff
-from trimtab.core.decide.snapshot import JobFact, Snapshot
+from trimtab.core.decide.snapshot import Arrivals, JobFact, Snapshot
 from trimtab.core.decide.status import Rollout, Status, Watch
 from trimtab.core.diagnosis.assess import assess
 from trimtab.core.diagnosis.result import Assessment, AssessSettings
@@ -74,6 +75,7 @@ class Observer:
     rows: int = 0
     """Answered rows read so far."""
     _clock: EventClock = field(default_factory=EventClock)
+    _arrivals: Arrivals | None = None
     _cursor: frozenset[str] = frozenset()
     _newest_generation: int = -1
     """Of the routes by which the rows read so far were answered."""
@@ -106,6 +108,7 @@ class Observer:
         return Snapshot(
             event_time=self.event_time,
             ahead=self._clock.ahead,
+            arrivals=self._arrivals,
             assessment=self._assess(),
             assessed=self._blocks.key[0] if self._blocks is not None else None,
             rollout=facts if status.rollout is not None else None,
@@ -123,7 +126,7 @@ class Observer:
         """Read the whole log again, as a controller does that has just started."""
         self._cursor, self._newest_generation, self.rows = frozenset(), -1, 0
         self._evidence, self._clock = Evidence(self.settings.event_clock), EventClock(self.event_time)
-        self._blocks = self._comparison = self._assessed = None
+        self._blocks = self._comparison = self._assessed = self._arrivals = None
         self._prepare(status)
 
     def _prepare(self, status: Status) -> bool:
@@ -159,6 +162,7 @@ class Observer:
             self.rows += 0 if self.settings.from_profiles else len(rows.version)
             self._newest_generation = max(self._newest_generation, int(rows.generation.max(initial=-1)))
             self._see_time(predictions, rows)
+            self._see_arrivals(self._believed(rows).clock)
             if self._comparison is not None:
                 self._comparison.count(self._believed(rows))
                 if self._comparison.begins_in_shadow:
@@ -188,6 +192,15 @@ class Observer:
         elif len(rows.event_time):
             newest = float(np.max(rows.event_time))
             self.event_time = newest if self.event_time is None else max(self.event_time, newest)
+
+    def _see_arrivals(self, clock: NDArray[np.float64]) -> None:
+        if not len(clock):
+            return
+        known = self._arrivals
+        first, last, pause_s = (float(clock.min()),) * 2 + (0.0,) if known is None else astuple(known)
+        new = np.sort(clock[clock > last])
+        pause_s = max(pause_s, float(np.diff(new, prepend=last).max(initial=0.0)))
+        self._arrivals = Arrivals(min(first, float(clock.min())), max(last, float(clock.max())), pause_s)
 
     def _believed(self, rows: Answered) -> Answered:
         """Without rows so far ahead that they do not move the clock: a step must not wait for the year 9999."""

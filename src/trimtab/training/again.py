@@ -73,7 +73,7 @@ def again(order: dict[str, Any]) -> dict[str, Any]:
         fit(estimator, prepared.frame.iloc[: prepared.training], prepared.target[: prepared.training], root)
         held_out, truth = prepared.frame.iloc[prepared.evaluation], prepared.truth[prepared.evaluation]
         ours = estimator_answers(estimator, held_out, truth, prepared.classes, prepared.positive, root)
-        baseline = pipeline.baseline_bytes(project, root, prepared, estimator, held_out, ours)
+        baseline = pipeline.frozen_baseline(project, root, prepared, estimator, held_out, ours).to_bytes()
         result = pipeline.package_of(scratch / "package", project, prepared, estimator, held_out, baseline, recorded)
     rows = prepared.table.slice(prepared.training)
     found = compare(load(scratch / "package"), load(registered), rows)

@@ -192,7 +192,8 @@ def parquet_bytes(table: pa.Table) -> bytes:
     import pyarrow.parquet
 
     buffer = io.BytesIO()
-    pyarrow.parquet.write_table(table, buffer, compression="zstd")
+    texts = [field.name for field in table.schema if pa.types.is_string(field.type) or pa.types.is_boolean(field.type)]
+    pyarrow.parquet.write_table(table, buffer, compression="zstd", use_dictionary=texts)
     return buffer.getvalue()
 
 

@@ -49,6 +49,8 @@ __all__ = ["PackageResult", "ParityResult", "build_package"]
 
 TOLERANCE = 1e-5
 _EVALUATED_ROWS = 50_000
+_THRESHOLD_ROWS = 10_000
+"""Evenly spread evaluation rows on which ``predict`` is asked whether it follows the largest score."""
 _EXAMPLE_ROWS = 8
 _REBUILT_ROWS = 2_000
 
@@ -174,9 +176,11 @@ class _Subject:
         settings = NativeSettings(columns=forms, scores=labels is None or hasattr(estimator, "predict_proba"))
         values = class_array(labels) if labels is not None else None
         _check_answers(estimator, features, Source(inputs, forms, columns), values, settings, tolerance)
-        own = native_outputs(estimator, frame_of(columns, inputs, forms), values, settings)
         if labels is not None:
-            settings = _with_threshold(estimator, settings, own, frame_of(columns, inputs, forms), tolerance)
+            some = np.linspace(0, len(features) - 1, min(len(features), _THRESHOLD_ROWS)).astype(int)
+            frame = frame_of({name: column[some] for name, column in columns.items()}, inputs, forms)
+            own = native_outputs(estimator, frame, values, settings)
+            settings = _with_threshold(estimator, settings, own, frame, tolerance)
 
         def predict(part: Any) -> Any:
             return native_outputs(estimator, frame_of(part, inputs, forms), values, settings)

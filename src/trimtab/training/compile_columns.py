@@ -35,6 +35,8 @@ def input_type(name: str, column: pd.Series[Any]) -> InputType:
         return "float64"
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
         return "datetime"
+    if isinstance(column.dtype, pd.StringDtype):
+        return "string"
     kinds = {type(value).__name__ for value in column.dropna()}
     if kinds <= {"str"}:
         return "string"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from trimtab.core.domain.errors import EstimatorError
 from trimtab.core.gates.metrics import LABELS, Answers, measure
@@ -27,7 +28,15 @@ PREDICTED_ROWS = 200
 
 
 def encoded(target: npt.NDArray[Any], classes: Sequence[Class]) -> Floats:
-    """Position of each row's class, shape (n,); -1 for one that is not among ``classes``."""
+    """Position of each row's class, shape (n,); -1 for one that is not among ``classes``.
+
+    >>> encoded(np.array(["b", "c", "a"], dtype=object), ["a", "b"]).tolist()
+    [1.0, -1.0, 0.0]
+    """
+    kinds = {type(value) for value in classes}
+    if kinds == {{"b": bool, "i": int}.get(target.dtype.kind)}:  # a million of them: not one by one
+        found = pc.index_in(pa.array(target), value_set=pa.array(list(classes), pa.from_numpy_dtype(target.dtype)))
+        return np.asarray(pc.fill_null(found, -1), dtype=np.float64)
     place = {value: float(i) for i, value in enumerate(classes)}
     return np.array([place.get(value, -1.0) for value in target.tolist()], dtype=np.float64)
 

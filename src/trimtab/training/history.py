@@ -89,7 +89,7 @@ def load_history(root: Path, project: Project, parts: Sequence[Path] = ()) -> Hi
     _check_times(at[labelled], data.time, where)
     keep = labelled & ~repeated
     return History(
-        table=table.filter(pa.array(keep)).combine_chunks(),
+        table=(table if keep.all() else table.filter(pa.array(keep))).combine_chunks(),
         features=tuple(features),
         at=at[keep],
         known_at=known[keep],
@@ -173,6 +173,11 @@ def row_hashes(table: pa.Table) -> npt.NDArray[np.uint64]:
             hashed = pd.util.hash_array(np.ascontiguousarray(numbers, dtype=np.float64))
         total = total * np.uint64(1_000_003) + hashed.astype(np.uint64) + np.uint64(position)
     return total
+
+
+def first_of_each(table: pa.Table) -> npt.NDArray[np.bool_]:
+    """Rows that no earlier row is equal to."""
+    return ~_repeats(row_hashes(table))
 
 
 def _repeats(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:

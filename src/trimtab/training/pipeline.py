@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from trimtab.core.domain.gate import VersionRecord
+    from trimtab.core.profiles.baseline import Baseline
     from trimtab.project.settings import Project
     from trimtab.serving.package import ClassValue
     from trimtab.training.compile import PackageResult
@@ -160,6 +161,16 @@ def prepare(spec: TrainSpec, services: Services, watch: Stopwatch) -> Prepared:
         loaded = history.load_history(root, project, parts)
         for note in loaded.notes:
             watch.progress(note)
+    return chosen_of(loaded, spec, project, root, watch)
+
+
+def chosen_of(loaded: history.History, spec: TrainSpec, project: Project, root: Path, watch: Stopwatch) -> Prepared:
+    """Of a history, the rows to train on and to evaluate on.
+
+    Raises:
+        DataError: too few are left.
+        EstimatorError: the user's estimator fails in a competition of strategies.
+    """
     maturity = project.data.label_maturity if project.data.label_time else None
     with watch.step("maturity", "when labels are due"), few_threads():
         due_s = due_of(loaded, project, spec.now)
@@ -183,7 +194,8 @@ def prepare(spec: TrainSpec, services: Services, watch: Stopwatch) -> Prepared:
 def _prepared(
     project: Project, loaded: history.History, chosen: select.Selection, spec: TrainSpec, contest: Contest | None
 ) -> Prepared:
-    table = loaded.table.take(chosen.order).combine_chunks()
+    as_it_is = np.array_equal(chosen.order, np.arange(loaded.table.num_rows))
+    table = loaded.table if as_it_is else loaded.table.take(chosen.order).combine_chunks()
     name = project.data.target
     target = target_array(table, name)
     classes = tuple(class_values(table, name)) if project.task == "classification" else None
@@ -250,7 +262,8 @@ def _judge(
     with watch.step("evaluate", f"evaluating on {prepared.rows['evaluation']:,} rows"):
         ours = estimator_answers(estimator, held_out, truth, prepared.classes, prepared.positive, services.root)
     with watch.step("baseline", "freezing the baseline"):
-        baseline = baseline_bytes(services.project, services.root, prepared, estimator, held_out, ours)
+        frozen = frozen_baseline(services.project, services.root, prepared, estimator, held_out, ours)
+        baseline = frozen.to_bytes()
     with watch.step("package", "packaging"):
         package = package_of(scratch / "package", services.project, prepared, estimator, held_out, baseline)
         watch.progress(f"runtime {package.runtime}: {package.reason}")
@@ -270,14 +283,14 @@ def _judge(
         return services.registry.register(run_log), gates
 
 
-def baseline_bytes(
+def frozen_baseline(
     project: Project, root: Path, prepared: Prepared, estimator: Any, held_out: pd.DataFrame, answers: Answers
-) -> bytes:
+) -> Baseline:
     """The frozen baseline of a fitted estimator."""
     truth = prepared.truth[prepared.evaluation]
     importance = permutation_importance(estimator, held_out, truth, prepared.classes, prepared.positive, root)
     known = None if prepared.classes is None else np.asarray(estimator.classes_).tolist()
-    baseline = baseline_of(
+    return baseline_of(
         prepared.table,
         prepared.features,
         prepared.at,
@@ -288,7 +301,6 @@ def baseline_bytes(
         project.monitoring.block,
         importance,
     )
-    return baseline.to_bytes()
 
 
 def package_of(

@@ -44,7 +44,8 @@ def environment() -> str:
     """Exact versions of every installed distribution, in the form of a requirements file, one a line."""
     found: dict[str, str] = {}
     for distribution in metadata.distributions():
-        name, version = distribution.metadata["Name"], distribution.version
+        told = distribution.metadata  # parsed anew at each access
+        name, version = told["Name"], told["Version"]
         if name:
             found.setdefault(name.lower().replace("_", "-"), f"{name}=={version}")
     lines = [f"# Python {platform.python_version()}", *(found[name] for name in sorted(found))]

@@ -11,7 +11,7 @@ from trimtab.core.decide.snapshot import Snapshot
 from trimtab.core.decide.status import FAULTS, Incident, Status
 from trimtab.core.diagnosis.result import Assessment, Fault
 from trimtab.core.domain.diagnosis import Diagnosis, Kind, Remedy
-from trimtab.core.domain.times import iso
+from trimtab.core.domain.times import duration_text, iso
 from trimtab.core.domain.verdict import Reason, Severity
 
 _QUIET = (Kind.NONE, Kind.DATA_FAULT)
@@ -20,6 +20,12 @@ _QUIET = (Kind.NONE, Kind.DATA_FAULT)
 
 _LABEL_CODES = ("ConstantLabels", "LabelsTurned", "LabelsUnrelated")
 """Faults of the labels, not of the inputs."""
+
+
+USUAL_BLOCKS = 7
+"""So long must requests have come before their absence says anything."""
+SILENT_BLOCKS, SILENT_PAUSES = 2, 3
+"""Absence counts from so many blocks on, and so many times the longest pause before: weekends are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,9 @@ class _Trouble:
 
 def track_incidents(policy: Policy, status: Status, snapshot: Snapshot, now: float) -> Move | None:
     """Open what is new, close what ended; one at a time."""
+    silent = _silence(policy, snapshot, now)
+    if silent is not None and not any(_without_columns(incident) for incident in status.open_incidents):
+        return _open(status, silent)
     assessment = snapshot.assessment
     if assessment is None or snapshot.assessed not in (None, status.champion):
         return None
@@ -53,11 +62,42 @@ def track_incidents(policy: Policy, status: Status, snapshot: Snapshot, now: flo
 
 def _known(status: Status, fault: Fault, block_s: float) -> bool:
     for incident in status.incidents:
-        overlaps = bool(set(incident.features) & set(fault.features)) or not fault.features
+        overlaps = _about_the_same(incident, fault)
         until = float("inf") if incident.until is None else incident.until
         if incident.kind is _kind(fault) and overlaps and incident.since - block_s <= fault.since_s < until:
             return True
     return False
+
+
+def _about_the_same(incident: Incident, fault: Fault) -> bool:
+    """A column in common; or both are about rows or labels as a whole."""
+    if not incident.features or not fault.features:
+        return not incident.features and not fault.features
+    return bool(set(incident.features) & set(fault.features))
+
+
+def _without_columns(incident: Incident) -> bool:
+    """About rows as a whole: they come twice, or not at all."""
+    return incident.kind is Kind.DATA_FAULT and not incident.features
+
+
+def _silence(policy: Policy, snapshot: Snapshot, now: float) -> _Trouble | None:
+    """No request for far longer than ever before, where requests came for long enough to know what is usual."""
+    arrivals = snapshot.arrivals
+    if snapshot.unrecorded:
+        return None  # what is not recorded is not seen
+    if arrivals is None or arrivals.last - arrivals.first < USUAL_BLOCKS * policy.block_s:
+        return None
+    silent_s = now - arrivals.last
+    limit_s = max(SILENT_BLOCKS * policy.block_s, SILENT_PAUSES * arrivals.pause_s)
+    if silent_s <= limit_s:
+        return None
+    text = (
+        f"no request for {duration_text(silent_s)} > {duration_text(limit_s)}; "
+        f"the longest pause before was {duration_text(arrivals.pause_s)}"
+    )
+    reason = Reason("MissingRows", text, silent_s, limit_s)
+    return _Trouble(Kind.DATA_FAULT, Remedy.FIX_DATA, Severity.MODERATE, arrivals.last, (), text, (reason,))
 
 
 def _kind(fault: Fault) -> Kind:
@@ -131,9 +171,7 @@ def _ended(incident: Incident, snapshot: Snapshot) -> float | None:
         return None  # another cause may stand first in the diagnosis while it lasts
     if incident.kind is Kind.DATA_FAULT:
         matching = [
-            fault
-            for fault in assessment.faults
-            if _kind(fault) is incident.kind and (set(fault.features) & set(incident.features) or not incident.features)
+            fault for fault in assessment.faults if _kind(fault) is incident.kind and _about_the_same(incident, fault)
         ]
         if any(fault.until_s is None for fault in matching):
             return None

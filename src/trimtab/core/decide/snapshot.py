@@ -23,6 +23,16 @@ class JobFact:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrivals:
+    """When requests came, by the project's clock, seconds since the epoch."""
+
+    first: float
+    last: float
+    pause_s: float
+    """The longest time between two of them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The world as it looked when the tick began. Empty fields mean: nothing was seen, never that all is well."""
 
@@ -30,6 +40,7 @@ class Snapshot:
     """The newest event time in the prediction log that can be believed."""
     ahead: int = 0
     """Rows whose event time lies too far ahead of the others to be believed."""
+    arrivals: Arrivals | None = None
     assessment: Assessment | None = None
     """Of the champion's traffic since it went live; None while there is none."""
     assessed: int | None = None

@@ -15,6 +15,7 @@ from trimtab.core.diagnosis.explain import explain
 from trimtab.core.diagnosis.faults import find_faults
 from trimtab.core.diagnosis.labels import label_fault
 from trimtab.core.diagnosis.performance import judge
+from trimtab.core.diagnosis.repeats import repeated_rows
 from trimtab.core.diagnosis.result import Assessment, AssessSettings, Block, BlockView, Fault, PerformanceResult
 from trimtab.core.diagnosis.signals import Flags
 from trimtab.core.domain.diagnosis import Alternative, Diagnosis, Kind, Remedy
@@ -41,6 +42,8 @@ def assess(
         return Assessment(Diagnosis())
     now_s = blocks[-1].end_s if now_s is None else now_s
     faults, under = find_faults(baseline, blocks, settings.rows_min, now_s)
+    again, twice = repeated_rows(blocks, settings.rows_min)
+    faults, under = (*faults, *again), under | twice
     labels, label_blocks = label_fault(baseline, blocks, settings.labelled_min)
     performance, judged = judge(baseline, list(blocks), under | label_blocks, settings)
     drift = _drift(baseline, blocks, under, settings, now_s)

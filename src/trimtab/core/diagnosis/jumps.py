@@ -24,10 +24,12 @@ GAP = 14
 """Blocks between the baseline and the first live one, beyond which a season may lie between them."""
 RECENT = 7
 """Sound blocks that stand for 'just before'."""
-FACTORS = (100.0, 1000.0, 12.0, 60.0, 24.0, 3600.0, 365.25, 1.609344, 2.54, 0.45359237, 0.3048, 10.0)
-"""Known units: per cent, kilo, months, minutes, hours, days, miles, inches, pounds, feet, decimal point; and their
-inverses.
+FACTORS = (100.0, 1000.0, 12.0, 60.0, 24.0, 3600.0, 365.25, 2.54, 0.45359237, 0.3048, 10.0)
+"""Known units: per cent, kilo, months, minutes, hours, days, inches, pounds, feet, decimal point; and their inverses.
+Miles (1.6) are none here: where half of the values become rarer, level and spread move like that, too.
 """
+SMALL, SMALL_FIT = 4.0, 0.5
+"""Factors under the first must fit better than by the second: a shift of the population can look like them."""
 LIMIT = 2.0
 """Times the largest usual step. In a clean year of real flights and weather no two days in a row reached 1.1."""
 APART_LIMIT = 1.2
@@ -69,8 +71,8 @@ class _Jump:
     """(N,) the change that explains the block."""
 
 
-Explain = Callable[[float, float, float, float, float], str | None]
-"""(mean, deviation, mean before, deviation before, usual step) to the change that explains it, or None."""
+Explain = Callable[[tuple[float, float, float, float], tuple[float, float, float, float], float], str | None]
+"""(mean, deviation, low, high) of a block, the same just before, usual step: the change that explains it, or None."""
 
 
 def jump_signals(baseline: Baseline, traffic: Traffic) -> list[Signal]:
@@ -175,14 +177,14 @@ def _walk(
             before[i] = median(each[0] for each in recent), median(each[1] for each in recent)
         if not usable[i]:
             continue
-        mean, deviation, low, high = now = live.at(i)
+        mean, _, low, high = now = live.at(i)
         if len(recent) >= 3 or (recent and not visited):
             step[i] = abs(mean - before[i, 0]) / usual
             apart = step[i] > APART_LIMIT and _apart(low, high, recent, 0.25 * float(before[i, 1]))
             nearest = min((abs(mean - each) / usual for each in visited[-90:]), default=np.inf)
             if (apart and nearest > 0.25) or (step[i] > LIMIT and nearest > LIMIT / 2):
-                was, was_dev = before[i].tolist()
-                why[i] = explain(mean, deviation, was, was_dev, usual) if explain else "jump"
+                was = (*before[i].tolist(), *(median(each[of] for each in recent) for of in (2, 3)))
+                why[i] = explain(now, was, usual) if explain else "jump"
             far[i] = why[i] is not None
             sound[i] = step[i] <= LIMIT / 2
             step[i] = max(step[i], 1.01 * LIMIT) if far[i] else step[i]
@@ -209,20 +211,37 @@ def _explanation(baseline: Baseline, at: int) -> Explain:
     quarter = 0.25 * baseline.layout.features[at].spread
     changes = [(f, 0.0) for factor in FACTORS for f in (factor, 1 / factor)] + list(OFFSETS)
 
-    def explain(mean: float, deviation: float, was: float, was_dev: float, usual: float) -> str | None:
+    def explain(
+        now: tuple[float, float, float, float], before: tuple[float, float, float, float], usual: float
+    ) -> str | None:
+        mean, deviation, low, high = now
+        was, was_dev, low_was, high_was = before
         width_was = max(was_dev, quarter)
         best, name = 1.0, None
         for factor, offset in changes:
+            end, end_was = (low, low_was) if factor > 1 else (high, high_was)
+            if factor != 1 and _stayed(end, end_was, factor * end_was + offset, quarter):
+                continue
             level = abs((mean - offset) / factor - was) / max(width_was, usual)
             width = abs(float(np.log(max(deviation / factor, 1e-300) / width_was))) / 0.916
             fit = max(level, width)
-            if fit < best:
+            small = factor != 1 and 1 / SMALL < factor < SMALL
+            if fit < best and not (small and fit > SMALL_FIT):
                 best, name = fit, f"x {factor:g}" + (f" {offset:+g}" if offset else "")
         if name is None and not bottom - (top - bottom) <= mean <= top + (top - bottom):
             return _RANGE
         return name
 
     return explain
+
+
+def _stayed(end: float, end_was: float, expected: float, least: float) -> bool:
+    """The end of the range that a change of unit would have moved is still where it was: old values go on coming, and
+    others came beside them (a new segment, say).
+
+    Where the expected move is less than ``least``, nothing can be said.
+    """
+    return abs(expected - end_was) > least and abs(end - end_was) < abs(end - expected)
 
 
 def _swapped(baseline: Baseline, traffic: Traffic, jumped: dict[int, _Jump]) -> list[Signal]:

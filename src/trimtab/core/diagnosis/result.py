@@ -22,6 +22,8 @@ class Block:
     """All rows of the block (with the answers, where there are any)."""
     scorecard: Scorecard | None
     """The rows whose label is known by now; None where there are none."""
+    repeated: int = 0
+    """Rows with the inputs, entity and event time of an earlier one of the block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +54,8 @@ class Fault:
 
     code: str
     """``MissingFlood``, ``ConstantColumn``, ``OutOfRange``, ``UnitChange``, ``UnseenCategories``,
-    ``RenamedCategories``,
-    ``SwappedColumns``, ``WrongType``, ``AbsentColumn``; of labels ``ConstantLabels``, ``LabelsTurned``,
-    ``LabelsUnrelated``."""
+    ``RenamedCategories``, ``SwappedColumns``, ``WrongType``, ``AbsentColumn``; of rows ``DuplicatedRows``; of labels
+    ``ConstantLabels``, ``LabelsTurned``, ``LabelsUnrelated``."""
     features: tuple[str, ...]
     since_s: float
     """Event time: start of the first block that shows it."""

@@ -107,17 +107,21 @@ def _count(
 ) -> None:
     """Fill the columns of feature ``at``."""
     feature, size = layout.features[at], len(table)
-    flat = of[kept] * feature.bins + binned.codes[kept]
+    block, codes, values = of, binned.codes, binned.values
+    if not kept.all():
+        block, codes, values = of[kept], codes[kept], None if values is None else values[kept]
+    flat = block * feature.bins + codes
     table.counts[:, layout.part(at)] = np.bincount(flat, minlength=size * feature.bins).reshape(size, feature.bins)
-    if feature.kind is FeatureKind.CATEGORY or binned.values is None:
+    if feature.kind is FeatureKind.CATEGORY or values is None:
         return
-    finite = kept & np.isfinite(binned.values)
-    values, block = binned.values[finite], of[finite]
-    centred = values - feature.centre
     stats = table.stats[:, at]
     stats[:, MISFIT] = 0
-    stats[:, INFINITE] = np.bincount(of[kept & np.isinf(binned.values)], minlength=size)
-    stats[:, ZERO] = np.bincount(block, weights=values == 0, minlength=size)
+    finite = np.isfinite(values)
+    if not finite.all():
+        stats[:, INFINITE] = np.bincount(block[np.isinf(values)], minlength=size)
+        values, block = values[finite], block[finite]
+    centred = values - feature.centre
+    stats[:, ZERO] = np.bincount(block[values == 0], minlength=size)
     stats[:, SUM] = np.bincount(block, weights=centred, minlength=size)
     stats[:, SQUARES] = np.bincount(block, weights=centred**2, minlength=size)
     np.minimum.at(table.low[:, at], block, values)

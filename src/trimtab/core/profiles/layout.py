@@ -134,8 +134,10 @@ def fit_feature(name: str, column: Column, role: Role = Role.INPUT) -> Feature:
     finite = np.sort(column[np.isfinite(column)])
     if not finite.size:
         return Feature(name, FeatureKind.NUMBER, role, edges=np.array([0.0, np.nextafter(0.0, 1.0)]), discrete=True)
-    distinct = finite[np.concatenate([[True], np.diff(finite) > 0])]
-    if distinct.size <= 100:
+    rises = finite[1:] > finite[:-1]
+    discrete = bool(np.count_nonzero(rises) < 100)
+    if discrete:
+        distinct = finite[np.concatenate([[True], rises])]
         edges = np.append(distinct, np.nextafter(distinct[-1], np.inf))
     else:
         picks = finite[np.rint(np.linspace(0, finite.size - 1, PARTS + 1)).astype(np.int64)]
@@ -149,7 +151,7 @@ def fit_feature(name: str, column: Column, role: Role = Role.INPUT) -> Feature:
         edges=edges,
         centre=float(finite[finite.size // 2]),
         spread=spread if spread > 0 and np.isfinite(spread) else 1.0,
-        discrete=distinct.size <= 100,
+        discrete=discrete,
     )
 
 
