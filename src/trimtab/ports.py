@@ -322,7 +322,11 @@ class LogReader(Protocol):
     """Reads what the data plane wrote."""
 
     def read(self, cursor: frozenset[str], limit: int = 256) -> LogSlice:
-        """The rows of at most ``limit`` files that are not in ``cursor``, oldest name first."""
+        """The rows of at most ``limit`` files that are not in ``cursor``, oldest name first.
+
+        Files may be merged into others meanwhile: each row is returned once to a reader that goes on with the cursor of
+        the slice, whichever file it stands in by then.
+        """
         ...
 
     def mark(self, reader: str, cursor: frozenset[str]) -> None:

@@ -26,6 +26,7 @@ def log_settings(project: Project, root: Path, variables: Mapping[str, str]) -> 
         omitted=log.omit,
         key=variables.get(LOG_KEY, "") if log.key_file is None else "",
         key_file=None if log.key_file is None else root / log.key_file,
+        merge=log.merge,
         age_s=log.age,
         bytes_max=log.size,
         bytes_hard=log.size_hard,

@@ -193,6 +193,9 @@ class Log(Section):
     key_file: str | None = Field(default=None, min_length=1)
     """File with the secret of the hashes, relative to the project file. Default: the variable `TRIMTAB_LOG_KEY`. With
     another key the same value gets another hash."""
+    merge: bool = True
+    """Small files of an hour are merged into few, beside the requests (docs/records.md). `false`: each stays as it was
+    written, a file every `flush` and worker."""
     age: Duration | None = Field(default=None, gt=0)
     """Hours of the log older than this are deleted, once the controller and the collection for training have read
     them. Default: never. Keep at least `rollout.longest`: a controller that is restarted reads the log again."""
