@@ -69,6 +69,26 @@ def files_in(name: str) -> int:
     return int(name.removesuffix(".parquet").rpartition("-")[2]) if is_merged(name) else 1
 
 
+TRAFFIC_COLUMNS = pa.schema(
+    [
+        ("version", pa.int32()),
+        ("generation", pa.int32()),
+        ("champion", pa.int32()),
+        ("shadow", pa.bool_()),
+        ("first", TIME),
+        ("last", TIME),
+        ("requests", pa.int64()),
+        ("errors", pa.int64()),
+        ("invalid", pa.int64()),
+        ("compared", pa.int64()),
+        ("disagreed", pa.int64()),
+        ("latency", pa.binary()),
+        ("shift", pa.binary()),
+    ]
+)
+"""A row of ``traffic/``: what a version did in a bucket of time, or how far it agreed with the champion in it."""
+
+
 def empty_predictions() -> pa.Table:
     """No predictions, with the columns that every prediction has."""
     return PREDICTION_COLUMNS.empty_table()

@@ -316,6 +316,8 @@ class LogSlice:
     """Labels left out because an earlier one of the same prediction id, in this slice, says otherwise."""
     profiles: pa.Table | None = None
     """Sums that the servers added up themselves (``trimtab.logs.PROFILE_COLUMNS``); None where they are not read."""
+    traffic: pa.Table | None = None
+    """What the versions did, added up by the servers (``trimtab.logs.TRAFFIC_COLUMNS``), where no rows are logged."""
 
 
 class LogReader(Protocol):

@@ -182,7 +182,8 @@ class Log(Section):
 
     rows: bool = True
     """`false`: no rows are logged. Inputs and answers are watched all the same, by profiles that the servers add up;
-    losses cannot be measured, rollouts get no evidence and nothing is collected for training."""
+    losses cannot be measured and nothing is collected for training; rollouts are judged by errors, latency, invalid
+    outputs and the agreement of both versions (set `rollout.labels_min: 0`)."""
     sample: float = Field(default=1.0, gt=0, le=1)
     """Share of the predictions whose rows are logged, chosen by prediction id, the same in every process. The column
     `sample` of the log tells it. Labels of the others are accepted."""

@@ -21,11 +21,12 @@ Parts: TypeAlias = tuple[tuple[str, int, int], ...]
 """Of a merged file: (source, its first row, its rows)."""
 
 _KINDS = ("predictions", "labels")
-_PROFILES = "profiles"
+_PROFILES, _TRAFFIC = "profiles", "traffic"
 _NEEDED = {
     "predictions": ("prediction_id", "time"),
     "labels": ("prediction_id", "label", "time"),
     _PROFILES: ("baseline", "generation", "bucket", "profile"),
+    _TRAFFIC: ("version", "generation", "requests", "latency"),
 }
 _RECENT_FILES_MAX = 16
 _ROWS_MAX = 1_000_000
@@ -47,7 +48,7 @@ class ParquetLogReader:
         self._marked: dict[str, frozenset[str]] = {}
         self._parts: dict[str, Parts] = {}
         """Of the merged files in the partitions that had unread files at the last look."""
-        self._kinds = (*_KINDS, _PROFILES) if profiles else _KINDS
+        self._kinds = (*_KINDS, _PROFILES, _TRAFFIC) if profiles else _KINDS
 
     def read(self, cursor: frozenset[str], limit: int = 256) -> LogSlice:
         """The rows of at most ``limit`` files that are not in ``cursor``, oldest partition first.
@@ -57,6 +58,7 @@ class ParquetLogReader:
         """
         from trimtab.logs import (
             PROFILE_COLUMNS,
+            TRAFFIC_COLUMNS,
             concatenate,
             empty_labels,
             empty_predictions,
@@ -67,7 +69,7 @@ class ParquetLogReader:
         def read() -> LogSlice:
             parts, names = self._unread(cursor)
             tables: dict[str, list[pa.Table]] = {"predictions": [empty_predictions()], "labels": [empty_labels()]}
-            tables[_PROFILES] = [PROFILE_COLUMNS.empty_table()]
+            tables |= {_PROFILES: [PROFILE_COLUMNS.empty_table()], _TRAFFIC: [TRAFFIC_COLUMNS.empty_table()]}
             taken, rows = [], 0
             for name in reading_order(names):
                 taken.append(name)
@@ -84,6 +86,7 @@ class ParquetLogReader:
                 cursor=cursor.difference(*(_names_of(parts.get(name, ())) for name in taken)).union(taken),
                 conflicting=conflicting,
                 profiles=concatenate(tables[_PROFILES]) if _PROFILES in self._kinds else None,
+                traffic=concatenate(tables[_TRAFFIC]) if _TRAFFIC in self._kinds else None,
             )
 
         return self._again_while_merged(read)

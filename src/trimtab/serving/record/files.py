@@ -18,7 +18,8 @@ HOUR_S = 3600
 PREDICTIONS = "predictions"
 LABELS = "labels"
 PROFILES = "profiles"
-REPEATED = {PREDICTIONS: [*PREDICTION_REPEATED, "sample"], LABELS: LABEL_REPEATED, PROFILES: ["digest"]}
+TRAFFIC = "traffic"
+REPEATED = {PREDICTIONS: [*PREDICTION_REPEATED, "sample"], LABELS: LABEL_REPEATED, PROFILES: ["digest"], TRAFFIC: []}
 """Columns with few different values."""
 
 

@@ -20,10 +20,10 @@ from pathlib import Path
 import msgspec
 
 from trimtab.logs import files_in, is_merged
-from trimtab.serving.record.files import HOUR_S, LABELS, PREDICTIONS, PROFILES
+from trimtab.serving.record.files import HOUR_S, LABELS, PREDICTIONS, PROFILES, TRAFFIC
 from trimtab.serving.record.settings import LogSettings
 
-KINDS = (PREDICTIONS, LABELS, PROFILES)
+KINDS = (PREDICTIONS, LABELS, PROFILES, TRAFFIC)
 MARKS = "readers"
 """Folder of the marks in the log directory."""
 EVERY_S = 60.0
