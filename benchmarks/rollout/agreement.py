@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from trimtab.core.domain.verdict import Verdict
+from trimtab.core.profiles.pairs import shift_weights
 from trimtab.core.rollout.agreement import disagreement_metric, score_shift_metric
-from trimtab.core.rollout.facts import Look, shift_weights
+from trimtab.core.rollout.facts import Look
 from trimtab.core.rollout.plan import RolloutPlan
 
 DAY_S = 86_400.0

@@ -17,8 +17,9 @@ from dataclasses import replace
 import numpy as np
 
 from trimtab.core.domain.verdict import Verdict
+from trimtab.core.profiles.pairs import shift_weights
 from trimtab.core.rollout.analysis import analyse
-from trimtab.core.rollout.facts import ArmCounts, Look, RolloutFacts, shift_weights
+from trimtab.core.rollout.facts import ArmCounts, Look, RolloutFacts
 from trimtab.core.rollout.plan import Guardrails, RolloutPlan
 from trimtab.core.stats.rate import ODDS, ODDS_WEIGHTS, conditional_log_ratios
 from trimtab.stats import MeanTest, QuantileTest, RateTest

@@ -47,6 +47,48 @@ PROFILE_COLUMNS = pa.schema(
 """A row of ``profiles/``: answered rows of one version, generation and bucket of event time, in a baseline's bins."""
 
 
+MERGED = "merged-"
+"""How the names of files begin that hold the rows of others: ``merged-<digest>-<how many>.parquet``."""
+
+
+def is_merged(name: str) -> bool:
+    """Whether a file of the log holds the rows of others, which servers had written.
+
+    >>> is_merged("labels/date=2026-01-01/hour=05/merged-0123456789abcdef-7200.parquet")
+    True
+    """
+    return name.rpartition("/")[2].startswith(MERGED)
+
+
+def files_in(name: str) -> int:
+    """How many files, as servers wrote them, a file of the log stands for.
+
+    >>> files_in("merged-0123456789abcdef-7200.parquet"), files_in("w0-0123-00000001.parquet")
+    (7200, 1)
+    """
+    return int(name.removesuffix(".parquet").rpartition("-")[2]) if is_merged(name) else 1
+
+
+TRAFFIC_COLUMNS = pa.schema(
+    [
+        ("version", pa.int32()),
+        ("generation", pa.int32()),
+        ("champion", pa.int32()),
+        ("shadow", pa.bool_()),
+        ("first", TIME),
+        ("last", TIME),
+        ("requests", pa.int64()),
+        ("errors", pa.int64()),
+        ("invalid", pa.int64()),
+        ("compared", pa.int64()),
+        ("disagreed", pa.int64()),
+        ("latency", pa.binary()),
+        ("shift", pa.binary()),
+    ]
+)
+"""A row of ``traffic/``: what a version did in a bucket of time, or how far it agreed with the champion in it."""
+
+
 def empty_predictions() -> pa.Table:
     """No predictions, with the columns that every prediction has."""
     return PREDICTION_COLUMNS.empty_table()

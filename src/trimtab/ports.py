@@ -316,13 +316,19 @@ class LogSlice:
     """Labels left out because an earlier one of the same prediction id, in this slice, says otherwise."""
     profiles: pa.Table | None = None
     """Sums that the servers added up themselves (``trimtab.logs.PROFILE_COLUMNS``); None where they are not read."""
+    traffic: pa.Table | None = None
+    """What the versions did, added up by the servers (``trimtab.logs.TRAFFIC_COLUMNS``), where no rows are logged."""
 
 
 class LogReader(Protocol):
     """Reads what the data plane wrote."""
 
     def read(self, cursor: frozenset[str], limit: int = 256) -> LogSlice:
-        """The rows of at most ``limit`` files that are not in ``cursor``, oldest name first."""
+        """The rows of at most ``limit`` files that are not in ``cursor``, oldest name first.
+
+        Files may be merged into others meanwhile: each row is returned once to a reader that goes on with the cursor of
+        the slice, whichever file it stands in by then.
+        """
         ...
 
     def mark(self, reader: str, cursor: frozenset[str]) -> None:

@@ -13,10 +13,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trimtab.core.decide.policy import ERROR_CAP, Mode, Policy, RetrainPolicy
+from trimtab.core.decide.policy import Mode, Policy, RetrainPolicy
 from trimtab.core.domain.errors import ExternalError, InvariantError
 from trimtab.core.domain.journal import Query
 from trimtab.core.domain.verdict import Severity
+from trimtab.core.profiles.pairs import ERROR_CAP
 from trimtab.core.rollout.plan import Guardrails, RolloutPlan
 from trimtab.ports import Clock, DataStore, Jobs, Journal, LogReader, Notifier, Registry, Runs, Target
 

@@ -10,9 +10,9 @@ import pytest
 
 from tests.controller.desk import predictions
 from trimtab.controller import agreement
-from trimtab.controller.agreement import Agreement, shifts
+from trimtab.controller.agreement import Agreement
 from trimtab.core.domain.times import HOUR_S
-from trimtab.core.rollout.facts import SHIFT_GRID
+from trimtab.core.profiles.pairs import SHIFT_GRID, shifts
 
 AT = 50_000.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ import pytest
 from tests.controller.desk import FakeDesk
 from tests.serving.test_records import slot
 from trimtab.adapters.files.logs import ParquetLogReader
+from trimtab.controller.comparison import Comparison
 from trimtab.controller.observe import Champion, Observer, Settings
 from trimtab.core.decide.status import Status
 from trimtab.core.diagnosis.result import Assessment
 from trimtab.core.domain.times import DAY_S
 from trimtab.core.profiles import Baseline
 from trimtab.core.profiles.baseline import Evaluation
+from trimtab.core.rollout.plan import Guardrails
 from trimtab.serving.package import InputSpec, RuntimeSpec, Signature
 from trimtab.serving.record.recorder import Recorder
 from trimtab.serving.record.records import BlockRecord
@@ -31,6 +34,7 @@ SIGNATURE = Signature(
     classes=("no", "yes"),
     runtime=RuntimeSpec("native", ()),
 )
+VALUES = Signature(model="m", task="regression", target="y", inputs=SIGNATURE.inputs, runtime=RuntimeSpec("native", ()))
 START = 1_700_006_400.0
 ROWS, DAYS, REFERENCE_DAYS = 300, 12, 40
 STATUS = Status(champion=1, champion_generation=1)
@@ -122,6 +126,99 @@ def test_profiles_tell_what_rows_would_have_told(tmp_path: Path, shift_from: int
         assert bool(assessment.faults) == (shift_from < DAYS), "a shift that large is a fault of the column"
     assert not (tmp_path / "False" / "logs" / "predictions").exists()
     assert found[True] == found[False]
+
+
+def serve_a_canary(directory: Path, log: LogSettings, regression: bool = False) -> None:
+    """A tenth is answered by the challenger, both score everything; it is slower, fails at times, and shifts scores."""
+    folder = directory / "deployment" / "versions" / "1"
+    folder.mkdir(parents=True)
+    (folder / "baseline.bin").write_bytes(fitted().to_bytes())
+    champion = slot(VALUES if regression else SIGNATURE, 1)
+    challenger = replace(slot(VALUES if regression else SIGNATURE, 2), champion=1)
+    rng = np.random.default_rng(3)
+    writer = LogWriter(directory / "logs", "w0", 60.0, 100_000, Recorder(log, directory / "deployment"))
+    for block in range(40):
+        inputs = rng.normal(size=(50, 2))
+        times = (START + 90.0 * block + np.arange(50)).tolist()
+        ids = [f"{block}-{i}" for i in range(50)]
+        arms = [(champion, False, slice(5, 50)), (challenger, True, slice(5, 50))]
+        arms += [(challenger, False, slice(0, 5)), (champion, True, slice(0, 5))]
+        for at, shadow, part in arms if block % 2 else reversed(arms):
+            yes = 1 / (1 + np.exp(-inputs[part, 0] - (0.3 if at is challenger else 0.0)))
+            scores = np.column_stack([1 - yes, yes])
+            failed = "model" if at is challenger and block % 8 == 0 and not shadow else None
+            if block == 7 and at is challenger:
+                scores[0] = np.nan
+            n = len(scores)
+            latency = rng.gamma(4.0, 12.0 if at is challenger else 5.0, n).tolist()
+            answers: Any = inputs[part, 0] + at.version if regression else ["yes" if s > 0.5 else "no" for s in yes]
+            writer.add(
+                BlockRecord(
+                    at,
+                    block // 10,
+                    shadow,
+                    failed,
+                    ids[part],
+                    times[part],
+                    times[part],
+                    [None] * n,
+                    latency,
+                    None if shadow else inputs[part],
+                    None if failed else answers,
+                    None if failed or regression else scores,
+                )
+            )
+    writer.start()
+    writer.close()
+
+
+@pytest.mark.parametrize("regression", [False, True])
+@pytest.mark.parametrize("strategy", ["canary", "shadow"])
+def test_a_rollout_is_judged_without_rows(tmp_path: Path, strategy: str, regression: bool) -> None:
+    """No rows are logged (privacy): errors, slow answers, invalid outputs, latencies and the agreement of the versions
+    reach the analysis all the same, and are what rows would have told.
+    """
+    baseline, found = fitted(), {}
+    for rows in (True, False):
+        place = tmp_path / str(rows)
+        serve_a_canary(place, LogSettings(rows=rows), regression)
+        reader = ParquetLogReader(place / "logs", profiles=not rows)
+        desk = FakeDesk()
+        observer = Observer(
+            reader,
+            desk.jobs,
+            desk.target,
+            lambda version: Champion(version, baseline),
+            Settings(from_profiles=not rows),
+        )
+        ours = Comparison(1, 2, 1, 2400.0, Guardrails(latency_p95_ms_max=60.0), strategy == "shadow")
+        observer._comparison = ours
+        piece = reader.read(frozenset())
+        observer._take(piece.predictions, piece.labels)
+        if piece.traffic is not None:
+            observer._take_traffic(piece.traffic)
+        found[rows] = ours.facts(2)
+    with_rows, without = found[True], found[False]
+    assert without.step == with_rows.step
+    assert len(without.looks) == len(with_rows.looks) > 2
+    for mine, theirs in zip(without.looks, with_rows.looks, strict=True):
+        for arm in ("champion", "challenger"):
+            sums, counts = getattr(mine, arm), getattr(theirs, arm)
+            assert (sums.requests, sums.errors, sums.invalid) == (counts.requests, counts.errors, counts.invalid)
+            assert abs(sums.slow - counts.slow) <= 3, "slow to the bins of one per cent"
+            some, all_of = getattr(mine, f"{arm}_latency_ms"), getattr(theirs, f"{arm}_latency_ms")
+            assert len(some) == len(all_of)
+            assert np.quantile(some, [0.5, 0.95]) == pytest.approx(np.quantile(all_of, [0.5, 0.95]), rel=0.011)
+    total = [sum(look.compared for look in facts.looks) for facts in (without, with_rows)]
+    assert total[1] - 50 <= total[0] <= total[1], "at most the first rows before the first shadow row are not compared"
+    shift = [
+        sum((look.score_shift for look in facts.looks if look.score_shift.size), np.zeros(29))
+        for facts in found.values()
+    ]
+    assert shift[0] / total[1] == pytest.approx(shift[1] / total[0], abs=0.02)
+    assert sum(look.challenger.requests for look in without.looks)
+    assert any(look.challenger.slow for look in without.looks)
+    assert any(look.disagreed for look in without.looks)
 
 
 def test_a_sample_of_rows_and_the_profiles_of_all(tmp_path: Path) -> None:

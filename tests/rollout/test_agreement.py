@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from tests.rollout.test_analysis import DAY_S, HOUR_S, PLAN, START_S, codes, generator
 from trimtab.core.domain.verdict import Verdict
+from trimtab.core.profiles.pairs import SHIFT_GRID, shift_weights
 from trimtab.core.rollout.agreement import disagreement_metric, score_shift_metric
 from trimtab.core.rollout.analysis import Analysis, analyse
-from trimtab.core.rollout.facts import SHIFT_GRID, ArmCounts, Look, RolloutFacts, shift_weights
+from trimtab.core.rollout.facts import ArmCounts, Look, RolloutFacts
 from trimtab.core.stats.bets import MeanBets
 
 UNLABELLED = replace(PLAN, labels_min=0)

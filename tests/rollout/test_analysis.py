@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from trimtab.core.domain.verdict import Verdict
+from trimtab.core.profiles.pairs import shift_weights
 from trimtab.core.rollout.analysis import ALPHA_SHARES, Analysis, analyse, forecast_text
-from trimtab.core.rollout.facts import ArmCounts, Look, RolloutFacts, StepFacts, shift_weights
+from trimtab.core.rollout.facts import ArmCounts, Look, RolloutFacts, StepFacts
 from trimtab.core.rollout.metrics import overdispersion
 from trimtab.core.rollout.plan import Guardrails, RolloutPlan
 

@@ -117,10 +117,22 @@ def test_rotation_without_a_restart(packages: Path, tmp_path: Path, workers: str
         assert secret not in written
 
 
-def test_tokens_of_one_kind_leave_the_other_open_and_say_so(packages: Path, tmp_path: Path) -> None:
-    """Only predictions are guarded: labels are taken from anybody, and the log of the start tells it."""
+def test_tokens_of_one_kind_guard_the_other_too(packages: Path, tmp_path: Path) -> None:
+    """Tokens were made for predictions and nobody thought of labels: they are not taken from anybody."""
     environment = {"TRIMTAB_PREDICT_TOKENS": PREDICT}
     with start(tmp_path, {1: packages / "plain-1"}, environment=environment) as server:
+        for path, value in ((INFER, row()), ("/labels", LABEL)):
+            assert ask(server, path, value, None)[0] == 401
+            assert ask(server, path, value, LABELS)[0] == 401
+            assert ask(server, path, value, PREDICT)[0] == 200
+        assert "labels are taken with the tokens for predict" in (tmp_path / "stderr.txt").read_text()
+        assert server.get("/openapi.json")[1]["paths"]["/labels"]["post"]["security"] == [{"predict": []}]
+
+
+def test_a_kind_that_is_opened_is_open(packages: Path, tmp_path: Path) -> None:
+    """Labels come from a system that can send no header, inside the cluster: said, and so allowed."""
+    environment = {"TRIMTAB_PREDICT_TOKENS": PREDICT}
+    with start(tmp_path, {1: packages / "plain-1"}, None, "--open", "labels", environment=environment) as server:
         assert ask(server, INFER, row(), None)[0] == 401
         assert ask(server, "/labels", LABEL, None)[0] == 200
         assert "labels are taken without a token" in (tmp_path / "stderr.txt").read_text()
@@ -152,6 +164,12 @@ def test_settings_that_do_not_go_together() -> None:
         Security(predict_values=("x",), closed=("labels",))
     with pytest.raises(UserError, match="no tokens are given"):
         Security(closed=("metrics",))
+    with pytest.raises(UserError, match="all is open, not only labels"):
+        Security(opened=("labels",))
+    with pytest.raises(UserError, match="predict cannot be open to all"):
+        Security(predict_values=("x",), opened=("predict",))
+    with pytest.raises(UserError, match="predict, labels; found metrics"):
+        Security(predict_values=("x",), opened=("metrics",))
     with pytest.raises(UserError, match="without its certificate"):
         Security(tls_key=Path("k"))
 

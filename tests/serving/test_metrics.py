@@ -196,16 +196,19 @@ def test_any_worker_answers_for_all_and_nothing_goes_back(packages: Path, tmp_pa
         assert total(scrape(), "process_resident_memory_bytes") > 1e7
 
 
-def test_who_follows_a_killed_server_counts_on(packages: Path, tmp_path: Path) -> None:
-    """kill -9 of a supervisor: its successor's /metrics go on from where the workers were, and nothing is left over."""
+@pytest.mark.parametrize("fixed", [True, False])
+def test_who_follows_a_killed_server_counts_on(packages: Path, tmp_path: Path, fixed: bool) -> None:
+    """kill -9 of a supervisor: its successor's /metrics go on from where the workers were, on a free port too, and
+    nothing is left over.
+    """
     with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+        port = free.getsockname()[1] if fixed else 0
     with start(tmp_path, {1: packages / "plain-1"}, None, "--workers", "2", "--port", str(port)) as server:
         for _ in range(5):
             assert server.post(INFER, row())[0] == 200
         server.process.kill()
         server.process.wait()
-        with again(server, tmp_path) as successor:
+        with again(server, tmp_path, *(() if fixed else ("--workers", "2", "--port", "0"))) as successor:
             eventually(lambda: {card["supervisor"] for card in workers_of(server).values()} == {successor.pid})
             assert server.post(INFER, row())[0] == 200
             assert total(server.request("GET", "/metrics")[2], "trimtab_predictions_total") == 6
@@ -214,12 +217,20 @@ def test_who_follows_a_killed_server_counts_on(packages: Path, tmp_path: Path) -
 
 def test_a_living_servers_counters_are_not_taken(tmp_path: Path) -> None:
     """Two servers are told the same place by mistake: each counts for itself; what a dead one left is removed."""
-    dead = tmp_path / "counters-of-1"
-    dead.mkdir()
+    dead, followed = tmp_path / "counters-2", tmp_path / "counters-3"
+    for folder in (dead, followed):
+        folder.mkdir()
+        (folder / "passing").touch()
+    worker = Counters(followed / "w0.counters")
     with counters_folder(tmp_path / "counters-1") as first, counters_folder(tmp_path / "counters-1") as second:
         assert first == tmp_path / "counters-1"
         assert second is not None
         assert second != first
         assert not dead.exists()
+        assert followed.exists(), "its supervisor was killed, its worker lives: another supervisor may follow"
+    worker.close()
+    with counters_folder(followed, passing=True, anew=True) as same:
+        assert same == followed
+        assert not list(followed.glob("*.counters")), "the same free port by chance"
     assert not first.exists()
     assert not second.exists()

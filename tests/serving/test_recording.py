@@ -173,8 +173,8 @@ def test_memory_is_bounded_while_profiles_cannot_be_written(tmp_path: Path) -> N
         for at, batch in block_batches([record(slot(), str(i), [0.0, 1, True, "x", NOON], time=NOON + 60 * i)]):
             recorder.take(at, batch)
         if i % 100 == 0:
-            recorder.due_profiles(float(i))
-    recorder.due_profiles(1e9)
+            recorder.due_sums(float(i))
+    recorder.due_sums(1e9)
     assert len(profiler._sums) <= 256
     assert profiler.uncounted + sum(one.profile.rows for one in profiler._sums.values()) == 2000
 

@@ -41,6 +41,10 @@ def serve(
     closed: Annotated[
         str | None, Parameter(help="What needs a token as well: health, metadata, metrics, status.")
     ] = None,
+    opened: Annotated[
+        str | None,
+        Parameter(name="--open", help="What needs no token although the other does: predict or labels."),
+    ] = None,
     tls_cert: Annotated[Path | None, Parameter(help="Certificate chain (PEM): listen with TLS.")] = None,
     tls_key: Annotated[Path | None, Parameter(help="Its key (PEM), where it is not in the same file.")] = None,
     project: Start = Path(),
@@ -63,7 +67,7 @@ def serve(
     variables = environment()
     sagemaker = deployment is None and (SAGEMAKER_MODEL / "routes.json").is_file()
     around = surroundings(variables, sagemaker)
-    security = security_of(variables, predict_tokens, label_tokens, closed, tls_cert, tls_key)
+    security = security_of(variables, predict_tokens, label_tokens, closed, tls_cert, tls_key, opened)
     base = _base(deployment or around.deployment, logs or around.logs, project)
     settings = ServerSettings(
         base.deployment,

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.controller.evidence import SCORE, floats, seconds
-from trimtab.core.decide.policy import ERROR_CAP
-from trimtab.core.rollout.facts import SHIFT_GRID, shift_weights
+from trimtab.core.profiles.pairs import Compared, differences
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,15 +22,6 @@ WAITING_MAX = 50_000
 
 _Half = tuple[int, float, tuple[float, ...]]
 """(version, clock, scores by class; the value alone for regression)."""
-
-
-@dataclass(slots=True)
-class Compared:
-    """Sums of one look."""
-
-    rows: int = 0
-    disagreed: int = 0
-    shift: NDArray[np.float64] = field(default_factory=lambda: np.zeros(SHIFT_GRID.size))
 
 
 @dataclass(slots=True)
@@ -116,27 +106,11 @@ class Agreement:
         theirs: NDArray[np.float64],
         scale: float | None,
     ) -> None:
-        if scale is None:
-            disagree, shift = ours.argmax(axis=1) != theirs.argmax(axis=1), shifts(ours, theirs)
-        else:
-            gap = (theirs[:, 0] - ours[:, 0]) / scale if scale > 0 else np.zeros(len(at))
-            disagree, shift = np.abs(gap) > 1.0 / ERROR_CAP, np.clip(gap, -1.0, 1.0)
+        each = differences(ours, theirs, scale)
         place = (at // self.look_s).astype(np.int64)
         for key in np.unique(place).tolist():
-            here = place == key
-            cell = self.cells.setdefault(key, Compared())
-            cell.rows += int(here.sum())
-            cell.disagreed += int(disagree[here].sum())
-            cell.shift = cell.shift + shift_weights(shift[here])
+            self.cells.setdefault(key, Compared()).add(each.sum(place == key))
 
-
-def shifts(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Score differences, challenger - champion, in [-1, 1], shape (rows,), of scores of shape (rows, classes).
-
-    Of two classes, the second's; of more, that of the class which the champion predicts.
-    """
-    if ours.shape[1] == 2:
-        return np.clip(theirs[:, 1] - ours[:, 1], -1.0, 1.0)
-    chosen = ours.argmax(axis=1)[:, None]
-    gap = np.take_along_axis(theirs, chosen, axis=1) - np.take_along_axis(ours, chosen, axis=1)
-    return np.clip(gap[:, 0], -1.0, 1.0)
+    def add_sums(self, at_s: float, compared: Compared) -> None:
+        """Rows that the servers compared themselves."""
+        self.cells.setdefault(int(at_s // self.look_s), Compared()).add(compared)

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab.controller.agreement import Agreement, Compared
+from trimtab.controller.agreement import Agreement
+from trimtab.controller.counted import Counted
 from trimtab.controller.evidence import Answered, Labelled
+from trimtab.core.profiles.pairs import Compared
 from trimtab.core.rollout.facts import ArmCounts, Look, RolloutFacts, StepFacts
 from trimtab.core.rollout.plan import Guardrails
 
@@ -33,6 +35,7 @@ class Comparison:
     begins_in_shadow: bool = False
     """The first generation gives the challenger no weight."""
     _rows: list[Answered] = field(default_factory=list)
+    _sums: list[Counted] = field(default_factory=list)
     _half: dict[str, Labelled] = field(default_factory=dict)
     _pairs: _Pairs = field(default_factory=list)
     _single: dict[int, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
@@ -67,6 +70,17 @@ class Comparison:
             shadowed = rows.where(mine)
             self._note(shadowed, np.ones(len(shadowed.clock), dtype=bool))
             self._rows.append(shadowed)
+
+    def count_sums(self, counted: Counted, *, shadow: bool) -> None:
+        """Requests that a server added up itself, as ``count`` and ``count_shadow``."""
+        begins = self.begins_in_shadow and counted.generation == self.first_generation
+        if shadow and not (begins and counted.version == self.challenger):
+            return
+        known = self._answers.setdefault(counted.generation, _Answers())
+        known.first, known.last = min(known.first, counted.first_s), max(known.last, counted.last_s)
+        known.requests += counted.counts.requests if counted.version == self.challenger else 0
+        if counted.generation >= self.first_generation:
+            self._sums.append(counted)
 
     def _note(self, rows: Answered, challenger: NDArray[np.bool_]) -> None:
         for generation in np.unique(rows.generation).tolist():
@@ -104,6 +118,10 @@ class Comparison:
         cells: dict[int, _Cell] = defaultdict(_Cell)
         for rows in self._rows:
             self._count_into(cells, rows)
+        for counted in self._sums:
+            for arm, version in enumerate((self.champion, self.challenger)):
+                if counted.version == version:
+                    cells[self._cell(counted.last_s)].add(arm, counted.counts, counted.latency_ms)
         for at, _, ours, theirs in sorted(self._pairs):
             cell = cells[self._cell(at)]
             cell.paired[0].append(ours)

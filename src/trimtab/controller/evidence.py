@@ -12,9 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab.core.decide.policy import ERROR_CAP
-from trimtab.core.profiles.baseline import Baseline
-
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -152,12 +149,6 @@ class Evidence:
         if self.classes is None:
             return float(label) if isinstance(label, int | float) and abs(label) <= LABEL_MAX else None
         return float(self.classes.index(label)) if label in self.classes else None
-
-
-def loss_scale(baseline: Baseline) -> float:
-    """What one unit of loss is in a comparison: 1 for classification, ``ERROR_CAP`` times the champion's mean absolute
-    error out of sample for regression."""
-    return 1.0 if baseline.classes else ERROR_CAP * baseline.evaluation.loss
 
 
 def answered(predictions: pa.Table, event_clock: bool, *, shadow: bool = False) -> Answered:

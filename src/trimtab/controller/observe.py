@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from trimtab.controller.blocks import Blocks
 from trimtab.controller.codec import record_of
 from trimtab.controller.comparison import Comparison
+from trimtab.controller.counted import agreed, counted
 from trimtab.controller.event_clock import AHEAD_S, EventClock
 from trimtab.controller.evidence import Answered, Evidence, answered, believable, loss_scale, seconds
 from trimtab.controller.payoff import Payoff
@@ -26,6 +27,7 @@ from trimtab.core.diagnosis.assess import assess
 from trimtab.core.diagnosis.result import Assessment, AssessSettings
 from trimtab.core.domain.times import DAY_S
 from trimtab.core.profiles.baseline import Baseline
+from trimtab.core.profiles.pairs import loss_scale
 from trimtab.ports import JobPhase, Jobs, LogReader, ServerReport, Target
 
 if TYPE_CHECKING:
@@ -100,6 +102,8 @@ class Observer:
             self._take(piece.predictions, piece.labels)
             if piece.profiles is not None and piece.profiles.num_rows:
                 self._take_profiles(piece.profiles)
+            if piece.traffic is not None and piece.traffic.num_rows:
+                self._take_traffic(piece.traffic)
 
     def snapshot(self, status: Status) -> Snapshot:
         """The facts of this tick."""
@@ -184,6 +188,18 @@ class Observer:
         self.event_time = newest if self.event_time is None else max(self.event_time, newest)
         if self._blocks is not None:
             self._blocks.add_profiles(profiles)
+
+    def _take_traffic(self, traffic: pa.Table) -> None:
+        """What the versions did, of servers that log no rows."""
+        self._newest_generation = max(self._newest_generation, int(np.max(traffic.column("generation"))))
+        ours = self._comparison
+        if ours is None:
+            return
+        for sums, shadow in counted(traffic, ours.guardrails.latency_p95_ms_max):
+            ours.count_sums(sums, shadow=shadow)
+        for pair in agreed(traffic):
+            if ours.key[:2] == (pair.champion, pair.challenger) and pair.generation >= ours.first_generation:
+                ours.agreement.add_sums(pair.at_s, pair.compared)
 
     def _see_time(self, predictions: pa.Table, rows: Answered) -> None:
         if self.settings.event_clock:

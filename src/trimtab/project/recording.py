@@ -26,6 +26,7 @@ def log_settings(project: Project, root: Path, variables: Mapping[str, str]) -> 
         omitted=log.omit,
         key=variables.get(LOG_KEY, "") if log.key_file is None else "",
         key_file=None if log.key_file is None else root / log.key_file,
+        merge=log.merge,
         age_s=log.age,
         bytes_max=log.size,
         bytes_hard=log.size_hard,
@@ -35,13 +36,20 @@ def log_settings(project: Project, root: Path, variables: Mapping[str, str]) -> 
     return made
 
 
+def _waits_for_labels(project: Project) -> str:
+    if project.rollout.labels_min == 0:
+        return ""
+    return ", half of rollout.longest after each step began: set rollout.labels_min: 0, labels cannot be joined to them"
+
+
 def limits_of(project: Project) -> tuple[str, ...]:
     """What cannot be done with what is recorded, in words; empty where everything is."""
     log, words = project.serving.log, []
     if not log.rows:
         words.append(
             "rows are not logged (serving.log.rows): inputs and answers are watched by profiles; losses are not "
-            "measured, rollouts get no evidence, and nothing is collected for training"
+            "measured, and nothing is collected for training; rollouts are judged by errors, latency, invalid outputs "
+            "and how far both versions agree" + _waits_for_labels(project)
         )
     elif log.sample < 1:
         words.append(f"{log.sample:g} of the predictions is logged (serving.log.sample): only these can be labelled")

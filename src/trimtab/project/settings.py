@@ -190,7 +190,8 @@ class Log(Section):
 
     rows: bool = True
     """`false`: no rows are logged. Inputs and answers are watched all the same, by profiles that the servers add up;
-    losses cannot be measured, rollouts get no evidence and nothing is collected for training."""
+    losses cannot be measured and nothing is collected for training; rollouts are judged by errors, latency, invalid
+    outputs and the agreement of both versions (set `rollout.labels_min: 0`)."""
     sample: float = Field(default=1.0, gt=0, le=1)
     """Share of the predictions whose rows are logged, chosen by prediction id, the same in every process. The column
     `sample` of the log tells it. Labels of the others are accepted."""
@@ -201,6 +202,9 @@ class Log(Section):
     key_file: str | None = Field(default=None, min_length=1)
     """File with the secret of the hashes, relative to the project file. Default: the variable `TRIMTAB_LOG_KEY`. With
     another key the same value gets another hash."""
+    merge: bool = True
+    """Small files of an hour are merged into few, beside the requests (docs/records.md). `false`: each stays as it was
+    written, a file every `flush` and worker."""
     age: Duration | None = Field(default=None, gt=0)
     """Hours of the log older than this are deleted, once the controller and the collection for training have read
     them. Default: never. Keep at least `rollout.longest`: a controller that is restarted reads the log again."""

@@ -38,7 +38,13 @@ def arguments(argv: Sequence[str] | None = None, variables: Mapping[str, str] | 
         flush_s=given.flush,
         durability=given.durability,
         security=security_of(
-            variables, given.predict_tokens, given.label_tokens, given.closed, given.tls_cert, given.tls_key
+            variables,
+            given.predict_tokens,
+            given.label_tokens,
+            given.closed,
+            given.tls_cert,
+            given.tls_key,
+            given.open,
         ),
         log=log_of(given.log, variables),
         routes=around.routes,
@@ -66,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--predict-tokens", type=Path, metavar="FILE", help="bearer tokens that may predict, one a line")
     add("--label-tokens", type=Path, metavar="FILE", help="bearer tokens that may send labels, one a line")
     add("--closed", metavar="GROUPS", help="what needs a token as well: health, metadata, metrics, status")
+    add("--open", metavar="KIND", help="needs no token although the other kind does: predict or labels")
     add("--tls-cert", type=Path, metavar="FILE", help="certificate chain (PEM): listen with TLS")
     add("--tls-key", type=Path, metavar="FILE", help="its key (PEM), where it is not in the same file")
     add("--no-environment", action="store_true", help="take no setting from environment variables")

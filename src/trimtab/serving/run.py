@@ -29,6 +29,7 @@ from trimtab.serving.process.metrics import Metrics
 from trimtab.serving.process.presence import Presence
 from trimtab.serving.process.status import Status
 from trimtab.serving.process.worker import UP
+from trimtab.serving.record.merging import Merging
 from trimtab.serving.record.recorder import Recorder
 from trimtab.serving.record.retention import Retention
 from trimtab.serving.record.settings import LogSettings
@@ -117,6 +118,7 @@ class Worker:
         self.clock = clock
         log = settings.log if index == 0 else LogSettings()  # one worker of a server deletes what is too old
         self.retention = self.status.retention = Retention(settings.logs, log)
+        self.merging = Merging(settings.logs, settings.log.merge and index == 0)
         self.presence = Presence(settings.deployment)
         self._handshakes: set[asyncio.Future[None]] = set()
 
@@ -147,6 +149,7 @@ class Worker:
         watches = [asyncio.ensure_future(self.live.watch()), asyncio.ensure_future(self.edge.watch())]
         watches.append(asyncio.ensure_future(self.status.keep_publishing()))
         watches.append(asyncio.ensure_future(self.retention.watch(self.clock, self._tell_of_log)))
+        watches.append(asyncio.ensure_future(self.merging.watch(self.clock)))
         await stop.wait()
         for watch in watches:
             watch.cancel()

@@ -8,10 +8,6 @@ from enum import StrEnum
 from trimtab.core.domain.times import DAY_S
 from trimtab.core.rollout.plan import RolloutPlan
 
-ERROR_CAP = 5.0
-"""Regression: an error of so many times the champion's mean absolute error counts as a loss of 1, larger ones too: the
-tests of a rollout need bounded losses, and ``RolloutPlan.margin`` is in these units."""
-
 
 class Mode(StrEnum):
     """observe: only say; approve: a person confirms; automatic: act, and tell."""

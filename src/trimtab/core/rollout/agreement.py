@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from trimtab.core.domain.verdict import Verdict
-from trimtab.core.rollout.facts import SHIFT_GRID, Look
+from trimtab.core.profiles.pairs import SHIFT_GRID
+from trimtab.core.rollout.facts import Look
 from trimtab.core.rollout.metrics import MetricResult, against, agreeing, blocks_of, factor_of, share_text
 from trimtab.core.rollout.plan import RolloutPlan
 from trimtab.core.stats.bets import MeanBets

@@ -29,27 +29,6 @@ class ArmCounts:
         )
 
 
-_HALF_GRID = (0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
-SHIFT_GRID: NDArray[np.float64] = np.array([*(-x for x in reversed(_HALF_GRID)), 0.0, *_HALF_GRID])
-"""Where differences of scores are kept; finest near 0, where most lie."""
-
-
-def shift_weights(differences: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Differences in [-1, 1], shape (rows,), as weights on ``SHIFT_GRID``, shape (29,): each row is split between its
-    two neighbours so that its mean stays. A fixed size for any traffic, and evidence from it is never stronger than
-    from the rows themselves: the logarithm of a bet is concave, so it lies above its chord.
-
-    >>> weights = shift_weights(np.array([0.0075, -1.0]))
-    >>> float(weights.sum()), round(float(weights @ SHIFT_GRID), 6)
-    (2.0, -0.9925)
-    """
-    place = np.clip(np.searchsorted(SHIFT_GRID, differences, side="right") - 1, 0, SHIFT_GRID.size - 2)
-    upper = (differences - SHIFT_GRID[place]) / (SHIFT_GRID[place + 1] - SHIFT_GRID[place])
-    size = SHIFT_GRID.size
-    low, high = np.bincount(place, 1.0 - upper, size), np.bincount(place + 1, upper, size)
-    return np.asarray(low + high, dtype=np.float64)
-
-
 def _none() -> NDArray[np.float64]:
     return np.empty(0, dtype=np.float64)
 
@@ -76,8 +55,8 @@ class Look:
     disagreed: int = 0
     """Of these, rows with another class (regression: further apart than the champion's mean absolute error)."""
     score_shift: NDArray[np.float64] = field(default_factory=_none)
-    """``shift_weights`` of score differences, challenger - champion, of the compared rows; empty where there is
-    none."""
+    """``profiles.pairs.shift_weights`` of score differences, challenger - champion, of the compared rows; empty where
+    there is none."""
 
 
 @dataclass(frozen=True, slots=True)

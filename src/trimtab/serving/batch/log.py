@@ -16,7 +16,7 @@ import pyarrow.types as t
 from trimtab.serving.batch.columns import Array, seconds_of
 from trimtab.serving.package import InputSpec
 from trimtab.serving.record.columns import booleans, floats, nulls, numbers, same_text, strings, times
-from trimtab.serving.record.files import HOUR_S, PREDICTIONS, PROFILES, LogFiles
+from trimtab.serving.record.files import HOUR_S, PREDICTIONS, LogFiles
 from trimtab.serving.record.recorder import Recorder
 from trimtab.serving.runtimes.base import Outputs
 from trimtab.serving.scoring.deployment import Slot
@@ -78,10 +78,11 @@ class ScoreLog:
         """Write what waits."""
         with self._lock:
             self._flush()
-            profiles = self._recorder.due_profiles(0.0, final=True)
-            if profiles is not None and self._files is not None:
-                self._files.write(PROFILES, self._recorder.hour, profiles)
-                self._recorder.wrote_profiles()
+            if self._files is None:
+                return
+            for folder, sums in self._recorder.due_sums(0.0, final=True):
+                self._files.write(folder, self._recorder.hour, sums)
+                self._recorder.wrote(folder)
 
     def _flush(self) -> None:
         if self._files is None:

@@ -46,8 +46,11 @@ class Tokens:
         self._digests = self._read()
         self._of_kinds: dict[tuple[str, ...], tuple[bytes, ...]] = {}
         for kind, words in (("predict", "predictions are made"), ("labels", "labels are taken")):
-            if kind not in security.kinds:
-                _log.warning("%s without a token: none is given for %s", words, kind)
+            if kind in security.opened:
+                _log.warning("%s without a token: %s is open to all", words, kind)
+            elif kind not in security.kinds:
+                known = security.kinds[0]
+                _log.warning("%s with the tokens for %s: none are given for %s", words, known, kind)
 
     def allows(self, token: bytes, kinds: tuple[str, ...]) -> bool:
         """Whether a token is of one of the kinds. Every token of these kinds is compared, whatever is found."""

@@ -22,6 +22,8 @@ GROUPS = {
 """Endpoints by what they are to a guard; all others are ``metadata``."""
 OPEN = ("health", "metadata", "metrics", "status")
 """Groups that need no token unless they are closed."""
+KINDS = ("predict", "labels")
+"""What needs a token as soon as any is given, unless it is opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class Security:
     label_values: tuple[str, ...] = field(default=(), repr=False)
     closed: tuple[str, ...] = ()
     """Groups of ``OPEN`` that need a token, of either kind, all the same."""
+    opened: tuple[str, ...] = ()
+    """Of ``KINDS``, the one without tokens of its own that anybody may use all the same."""
     tls_cert: Path | None = None
     """PEM: the certificate and what leads to its root. Read again when it changes."""
     tls_key: Path | None = None
@@ -49,8 +53,19 @@ class Security:
             )
         if self.closed and not self.guarded:
             raise UserError(f"{', '.join(self.closed)} cannot need a token: no tokens are given")
+        self._check_opened()
         if self.tls_key is not None and self.tls_cert is None:
             raise UserError("a TLS key was given without its certificate")
+
+    def _check_opened(self) -> None:
+        unknown = sorted(set(self.opened) - set(KINDS))
+        if unknown:
+            raise UserError(f"what is open to all is one of {', '.join(KINDS)}; found {unknown[0]}")
+        if self.opened and not self.guarded:
+            raise UserError(f"no tokens are given: all is open, not only {', '.join(self.opened)}")
+        both = sorted(set(self.opened) & set(self.kinds))
+        if both:
+            raise UserError(f"{both[0]} cannot be open to all: tokens are given for it")
 
     @property
     def guarded(self) -> bool:
@@ -75,6 +90,8 @@ def group(endpoint: str) -> str:
 def needed(security: Security, endpoint: str) -> tuple[str, ...]:
     """The kinds of token of which one is needed; empty: none."""
     name = group(endpoint)
-    if name in ("predict", "labels"):
-        return (name,) if name in security.kinds else ()
+    if name in KINDS:
+        if name in security.kinds:
+            return (name,)
+        return () if name in security.opened else security.kinds  # given for one kind, tokens guard the other too
     return security.kinds if name in security.closed else ()

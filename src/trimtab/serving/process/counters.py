@@ -31,6 +31,8 @@ SIZE = 256 * 1024
 KEY_BYTES = 160
 """Room for a key; longer ones are cut."""
 SUFFIX = ".counters"
+PASSING = "passing"
+"""A file in the folder of a server on a free port: nobody comes back to it but who takes its sockets over."""
 TRIES = 50
 WAIT_S = 0.01
 _HEAD = 24
@@ -181,16 +183,20 @@ def read_counters(path: Path) -> tuple[dict[Key, list[float]], bool]:
 
 
 @contextlib.contextmanager
-def counters_folder(lasting: Path) -> Iterator[Path | None]:
+def counters_folder(lasting: Path, *, passing: bool = False, anew: bool = False) -> Iterator[Path | None]:
     """A folder for the counters of a server's workers, removed when the server ends; None where none can be made.
 
     ``lasting``: where it should be, so that whoever follows a supervisor that was killed counts on. It is not taken
-    where another server that lives has it, or where nothing can be written.
+    where another server that lives has it, or where nothing can be written. ``passing``: the port is a free one, so
+    the folder may go when nobody lives who counts there; ``anew``: what stands there is of a server that had the same
+    free port by chance.
     """
     with contextlib.ExitStack() as stack:
         folder = _taken(lasting, stack)
         if folder is not None:
             _sweep(folder)
+            with contextlib.suppress(OSError):  # the disk is full: a folder is left over one day
+                _prepare(folder, passing, anew)
         else:
             try:
                 folder = Path(tempfile.mkdtemp(prefix="trimtab-counters-"))
@@ -204,12 +210,30 @@ def counters_folder(lasting: Path) -> Iterator[Path | None]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _prepare(folder: Path, passing: bool, anew: bool) -> None:
+    for left in folder.glob(f"*{SUFFIX}") if anew else ():
+        left.unlink(missing_ok=True)
+    if passing:
+        (folder / PASSING).touch()
+    else:
+        (folder / PASSING).unlink(missing_ok=True)
+
+
 def _sweep(folder: Path) -> None:
     """Remove what servers that were killed have left beside it."""
-    for other in folder.parent.glob("counters-of-*"):
+    for mark in folder.parent.glob(f"counters-*/{PASSING}"):
+        other = mark.parent
         with contextlib.ExitStack() as stack:
-            if other != folder and _taken(other, stack) is not None:
+            if other != folder and _taken(other, stack) is not None and not any(map(_lives, other.glob(f"*{SUFFIX}"))):
                 shutil.rmtree(other, ignore_errors=True)
+
+
+def _lives(path: Path) -> bool:
+    """Whether the worker lives that writes these counters: its supervisor was killed, and another may follow."""
+    try:
+        return read_counters(path)[1]
+    except (OSError, ValueError):
+        return False
 
 
 def _taken(folder: Path, stack: contextlib.ExitStack) -> Path | None:

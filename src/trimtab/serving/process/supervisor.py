@@ -21,6 +21,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
 
 from trimtab.serving.net.listeners import distinct, open_listeners
 from trimtab.serving.process.counters import counters_folder
@@ -48,9 +50,7 @@ def run_server(settings: ServerSettings) -> None:
         OSError: the address cannot be listened on.
     """
     if settings.workers > 1 or settings.supervised:
-        name = f"counters-{settings.port or f'of-{os.getpid()}'}"
-        with counters_folder(settings.deployment / "servers" / name) as counters:
-            supervise(dataclasses.replace(settings, counters=counters), _say)
+        supervise(settings, _say)
     else:
         from trimtab.serving.run import run_worker  # heavy: a supervisor does not need it
 
@@ -68,9 +68,9 @@ def supervise(settings: ServerSettings, say: Callable[[str], None]) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with _sockets(settings) as (listeners, orphans):
+    with _sockets(settings) as (listeners, orphans), _counters(settings, listeners, bool(orphans)) as counters:
         port = listeners[0].getsockname()[1]
-        settings = dataclasses.replace(settings, port=port)
+        settings = dataclasses.replace(settings, port=port, counters=counters)
         places = [_Place(settings, index, listeners) for index in range(settings.workers)]
         signal.signal(signal.SIGHUP, lambda *_: _signal_all(places, signal.SIGHUP))
         said, look_at = False, 0.0
@@ -90,8 +90,10 @@ def supervise(settings: ServerSettings, say: Callable[[str], None]) -> None:
                     break
             _wait(places)
         _relieve(orphans)
-    _signal_all(places, signal.SIGTERM)
-    _join(places)
+        for listener in listeners:
+            listener.close()
+        _signal_all(places, signal.SIGTERM)
+        _join(places)
 
 
 @contextlib.contextmanager
@@ -107,6 +109,17 @@ def _sockets(settings: ServerSettings) -> Iterator[tuple[list[socket.socket], li
     finally:
         for sock in listeners:
             sock.close()
+
+
+def _counters(
+    settings: ServerSettings, listeners: list[socket.socket], following: bool
+) -> AbstractContextManager[Path | None]:
+    """Where the counters are kept, by the port: a free one is as lasting as its sockets, which a supervisor that
+    follows one that was killed takes over.
+    """
+    port = listeners[0].getsockname()[1]
+    folder = settings.deployment / "servers" / f"counters-{port}"
+    return counters_folder(folder, passing=not settings.port, anew=not settings.port and not following)
 
 
 def _others(settings: ServerSettings) -> tuple[list[Survivor], set[int]]:

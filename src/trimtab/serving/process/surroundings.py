@@ -66,6 +66,7 @@ def security_of(
     closed: str | None = None,
     tls_cert: Path | None = None,
     tls_key: Path | None = None,
+    opened: str | None = None,
 ) -> Security:
     """Tokens and TLS, from the command line and the environment; a file that is named on both is the command line's.
 
@@ -73,12 +74,14 @@ def security_of(
         UserError: they do not go together, or a file cannot be used.
     """
     names = closed if closed is not None else variables.get("TRIMTAB_CLOSED", "")
+    free = opened if opened is not None else variables.get("TRIMTAB_OPEN", "")
     security = Security(
         predict_tokens=predict_tokens or _path(variables, "TRIMTAB_PREDICT_TOKENS_FILE"),
         label_tokens=label_tokens or _path(variables, "TRIMTAB_LABEL_TOKENS_FILE"),
         predict_values=_words(variables.get("TRIMTAB_PREDICT_TOKENS", "")),
         label_values=_words(variables.get("TRIMTAB_LABEL_TOKENS", "")),
         closed=_words(names),
+        opened=_words(free),
         tls_cert=tls_cert or _path(variables, "TRIMTAB_TLS_CERT"),
         tls_key=tls_key or _path(variables, "TRIMTAB_TLS_KEY"),
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,7 +18,8 @@ HOUR_S = 3600
 PREDICTIONS = "predictions"
 LABELS = "labels"
 PROFILES = "profiles"
-REPEATED = {PREDICTIONS: [*PREDICTION_REPEATED, "sample"], LABELS: LABEL_REPEATED, PROFILES: ["digest"]}
+TRAFFIC = "traffic"
+REPEATED = {PREDICTIONS: [*PREDICTION_REPEATED, "sample"], LABELS: LABEL_REPEATED, PROFILES: ["digest"], TRAFFIC: []}
 """Columns with few different values."""
 
 
@@ -40,17 +43,9 @@ class LogFiles:
         self._sequence += 1
         final = directory / f"{self._worker}-{self._sequence:08d}.parquet"
         aside = directory / f".{final.name}.tmp"
-        repeated = [name for name in REPEATED[folder] if name in table.column_names]
         try:
             with aside.open("wb") as file:
-                pq.write_table(
-                    table,
-                    file,
-                    compression="lz4",
-                    use_dictionary=repeated,
-                    write_statistics=["time"] if "time" in table.column_names else False,
-                    store_schema=False,
-                )
+                pq.write_table(table, file, **parquet_options(folder, table.column_names))
                 file.flush()
                 os.fsync(file.fileno())
             aside.rename(final)
@@ -60,6 +55,16 @@ class LogFiles:
                 aside.unlink()
             raise
         return final
+
+
+def parquet_options(folder: str, columns: Sequence[str]) -> dict[str, Any]:
+    """How files of the log are written, for ``pyarrow.parquet``."""
+    return {
+        "compression": "lz4",
+        "use_dictionary": [name for name in REPEATED[folder] if name in columns],
+        "write_statistics": ["time"] if "time" in columns else False,
+        "store_schema": False,
+    }
 
 
 def sync_directory(directory: Path) -> None:

@@ -119,7 +119,7 @@ class Profiler:
             yield champion, version, generation, bucket, total
 
     def _count(self, kind: Kind, waiting: _Waiting) -> None:
-        baseline = self._baseline(kind.champion)
+        baseline = self.baseline(kind.champion)
         if baseline is None:
             self.uncounted += waiting.rows
             return
@@ -154,7 +154,8 @@ class Profiler:
         )
         return dataclasses.replace(profile, names=names)
 
-    def _baseline(self, version: int) -> Baseline | None:
+    def baseline(self, version: int) -> Baseline | None:
+        """The frozen summary of a version; None where it cannot be used."""
         if version not in self._baselines:
             path = self._deployment / "versions" / str(version) / BASELINE
             if len(self._baselines) >= BASELINES_MAX:

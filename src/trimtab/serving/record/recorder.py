@@ -16,16 +16,22 @@ import pyarrow as pa
 from trimtab.core.domain.errors import TrimtabError
 from trimtab.serving.package import Signature
 from trimtab.serving.record.columns import booleans, microseconds, numbers, texts_of
-from trimtab.serving.record.files import HOUR_S
+from trimtab.serving.record.files import HOUR_S, PROFILES, TRAFFIC
 from trimtab.serving.record.privacy import Veil
 from trimtab.serving.record.profiling import Profiler
 from trimtab.serving.record.settings import LogSettings
+from trimtab.serving.record.traffic import Traffic
 
 if TYPE_CHECKING:
     from trimtab.serving.scoring.deployment import Slot
 
 SAMPLE = "sample"
 """Column of the log with the share of the predictions that is kept; only there where it is less than 1."""
+
+TRAFFIC_S = 10.0
+"""Arrivals that one sum of the traffic spans, where rows are not logged."""
+BUCKETS = 24
+"""Of event time in that of one profile, where the project's clock is the event time."""
 
 _log = logging.getLogger("trimtab.serving")
 
@@ -50,6 +56,11 @@ class Recorder:
         self._profiler = (
             Profiler(deployment, settings.bucket_s, settings.ahead_s, private) if settings.profiles else None
         )
+        self._traffic: Traffic | None = None
+        if self._profiler is not None and not settings.rows:
+            believed = settings.ahead_s is None
+            span = settings.bucket_s / BUCKETS if believed else TRAFFIC_S
+            self._traffic = Traffic(span, believed, self._profiler.baseline)
         self._due: float | None = None
         self.unsampled = 0
         """Answered rows that sampling left out."""
@@ -62,6 +73,8 @@ class Recorder:
         """What is to be logged of a batch of one kind (version, generation, shadow, error); None for nothing."""
         if self._profiler is not None and _answered(batch):
             self._count(self._profiler, slot, batch)
+        if self._traffic is not None:
+            self._add_traffic(self._traffic, slot, batch)
         if not self._settings.rows:
             return None
         batch = self._sample(batch)
@@ -79,20 +92,34 @@ class Recorder:
                 _log.exception("%d rows are not in the profiles, and maybe more later", len(batch))
             self.failed = str(error)
 
-    def due_profiles(self, now: float, *, final: bool = False) -> pa.Table | None:
-        """Profiles that are to be written now (``now``: monotonic); call ``wrote_profiles`` when they are on disk."""
-        profiler = self._profiler
-        if profiler is None or profiler.empty:
+    def _add_traffic(self, traffic: Traffic, slot: Slot, batch: pa.RecordBatch) -> None:
+        self.hour = int(microseconds(batch.column("time"))[-1]) // (HOUR_S * 1_000_000)
+        try:
+            traffic.add(slot, batch)
+        except (TrimtabError, ValueError, TypeError, pa.ArrowException) as error:
+            if not self.failed:
+                _log.exception("%d rows are not counted, and maybe more later", len(batch))
+            self.failed = str(error)
+
+    def due_sums(self, now: float, *, final: bool = False) -> list[tuple[str, pa.Table]]:
+        """Sums that are to be written now (``now``: monotonic), by folder; call ``wrote`` when one is on disk."""
+        kept = {PROFILES: self._profiler, TRAFFIC: self._traffic}
+        sums = {folder: each for folder, each in kept.items() if each is not None and not each.empty}
+        if not sums:
             self._due = None
-            return None
+            return []
         if self._due is None:
             self._due = now + self._settings.profile_s
-        return profiler.table() if final or profiler.full or now >= self._due else None
+        if not (final or now >= self._due or any(each.full for each in sums.values())):
+            return []
+        tables = [(folder, each.table()) for folder, each in sums.items()]
+        return [(folder, table) for folder, table in tables if table is not None]
 
-    def wrote_profiles(self) -> None:
+    def wrote(self, folder: str) -> None:
         """They are on disk."""
-        if self._profiler is not None:
-            self._profiler.clear()
+        for each in (self._profiler if folder == PROFILES else self._traffic,):
+            if each is not None:
+                each.clear()
         self._due = None
 
     def _sample(self, batch: pa.RecordBatch) -> pa.RecordBatch:

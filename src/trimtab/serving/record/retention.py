@@ -19,10 +19,11 @@ from pathlib import Path
 
 import msgspec
 
-from trimtab.serving.record.files import HOUR_S, LABELS, PREDICTIONS, PROFILES
+from trimtab.logs import files_in, is_merged
+from trimtab.serving.record.files import HOUR_S, LABELS, PREDICTIONS, PROFILES, TRAFFIC
 from trimtab.serving.record.settings import LogSettings
 
-KINDS = (PREDICTIONS, LABELS, PROFILES)
+KINDS = (PREDICTIONS, LABELS, PROFILES, TRAFFIC)
 MARKS = "readers"
 """Folder of the marks in the log directory."""
 EVERY_S = 60.0
@@ -34,7 +35,7 @@ _log = logging.getLogger("trimtab.serving")
 
 @dataclass(slots=True)
 class Hour:
-    """The files of one hour of arrival."""
+    """The files of one hour of arrival. One into which others were merged counts as these (``logs.files_in``)."""
 
     start_s: float
     folders: list[Path] = field(default_factory=list)
@@ -58,7 +59,9 @@ def write_mark(logs: Path, reader: str, names: Iterable[str], kinds: Iterable[st
     Raises:
         OSError: the mark cannot be written.
     """
-    counts = Counter(name.rpartition("/")[0] for name in names)
+    counts: Counter[str] = Counter()
+    for name in names:
+        counts[name.rpartition("/")[0]] += files_in(name)
     content = msgspec.json.encode({"reader": reader, "kinds": sorted(kinds), "read": dict(sorted(counts.items()))})
     folder = logs / MARKS
     folder.mkdir(parents=True, exist_ok=True)
@@ -149,16 +152,16 @@ class Retention:
         for kind in KINDS:
             readers = [mark.read for mark in marks if kind in mark.kinds]
             for folder in (self._logs / kind).glob("date=*/hour=*"):
-                start = _start(folder)
+                start = hour_of(folder)
                 if start is None:
                     continue
-                sizes = _sizes(folder)
+                files, size = _count(folder)
                 partition = folder.relative_to(self._logs).as_posix()
                 hour = hours.setdefault(start, Hour(start))
                 hour.folders.append(folder)
-                hour.files += len(sizes)
-                hour.size += sum(sizes)
-                missing = (len(sizes) - read.get(partition, 0) for read in readers)
+                hour.files += files
+                hour.size += size
+                missing = (files - read.get(partition, 0) for read in readers)
                 hour.unread += max(0, max(missing, default=0))
         return [hours[start] for start in sorted(hours)]
 
@@ -170,20 +173,23 @@ class Retention:
     @staticmethod
     def _delete(hour: Hour) -> None:
         for folder in hour.folders:
-            for path in folder.iterdir():
+            # What was merged goes last: files that a crash left beside it must not come to count again.
+            for path in sorted(folder.iterdir(), key=lambda path: is_merged(path.name)):
                 path.unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # a file came at this moment: it stays until the next sweep
                 folder.rmdir()
                 folder.parent.rmdir()
 
 
-def _sizes(folder: Path) -> list[int]:
+def _count(folder: Path) -> tuple[int, int]:
+    """(files as servers wrote them, bytes)"""
     with os.scandir(folder) as entries:
-        return [entry.stat().st_size for entry in entries if entry.name.endswith(".parquet") and entry.name[0] != "."]
+        found = [entry for entry in entries if entry.name.endswith(".parquet") and entry.name[0] != "."]
+        return sum(files_in(entry.name) for entry in found), sum(entry.stat().st_size for entry in found)
 
 
-def _start(folder: Path) -> float | None:
-    """When the hour of a partition began; None for a folder that is no hour."""
+def hour_of(folder: Path) -> float | None:
+    """When the hour of a partition began, seconds since the epoch; None for a folder that is no hour."""
     try:
         at = datetime.strptime(f"{folder.parent.name} {folder.name} +0000", "date=%Y-%m-%d hour=%H %z")
     except ValueError:

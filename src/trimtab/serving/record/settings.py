@@ -41,6 +41,8 @@ class LogSettings:
     """Secret of the hashes, where the environment holds it."""
     key_file: Path | None = None
     """A file with the secret."""
+    merge: bool = True
+    """Small files of an hour are merged into few (docs/records.md)."""
     age_s: float | None = None
     """Hours of the log that ended this long ago are deleted, once they were read."""
     bytes_max: int | None = None

@@ -20,7 +20,7 @@ from typing import Any
 import pyarrow as pa
 
 from trimtab.serving.record.columns import booleans, microseconds
-from trimtab.serving.record.files import HOUR_S, LABELS, PREDICTIONS, PROFILES, LogFiles
+from trimtab.serving.record.files import HOUR_S, LABELS, PREDICTIONS, LogFiles
 from trimtab.serving.record.health import LogHealth
 from trimtab.serving.record.recorder import Recorder
 from trimtab.serving.record.records import BlockRecord, LabelRecord, block_batches, label_batch
@@ -207,19 +207,17 @@ class LogWriter:
             self.files += 1
             self.health.wrote()
         if self.recorder is not None:
-            self._write_profiles(self.recorder)
+            self._write_sums(self.recorder)
 
-    def _write_profiles(self, recorder: Recorder) -> None:
-        table = recorder.due_profiles(time.monotonic(), final=self._stopping)
-        if table is None:
-            return
-        try:
-            self._files.write(PROFILES, recorder.hour, table)
-        except (OSError, pa.ArrowException) as error:
-            self._failed(error)
-            return
-        recorder.wrote_profiles()
-        self.health.wrote()
+    def _write_sums(self, recorder: Recorder) -> None:
+        for folder, table in recorder.due_sums(time.monotonic(), final=self._stopping):
+            try:
+                self._files.write(folder, recorder.hour, table)
+            except (OSError, pa.ArrowException) as error:
+                self._failed(error)
+                return
+            recorder.wrote(folder)
+            self.health.wrote()
 
     def _finish(self) -> None:
         if self._pending_rows:
