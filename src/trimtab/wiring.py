@@ -379,6 +379,7 @@ class Workspace:
             store=self.store,
             reader=self.reader,
             git=Git(self.root),
+            runs=self.runs,
         )
 
 

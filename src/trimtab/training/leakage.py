@@ -18,7 +18,7 @@ from trimtab.training.history import row_hashes
 
 if TYPE_CHECKING:
     from trimtab.project.settings import Project
-    from trimtab.training.pipeline import Prepared
+    from trimtab.training.prepared import Prepared
 
 SAMPLE_ROWS = 100_000
 """Evenly spread rows that columns are judged by."""
