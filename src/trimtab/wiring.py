@@ -108,6 +108,7 @@ def policy_of(project: Project) -> Policy:
         breaker=retraining.breaker,
         strategy=retraining.strategy,
         window_s=retraining.window,
+        blend=retraining.blend,
     )
     return Policy(Mode(project.response.mode), plan, retrain, rollout.keep, project.monitoring.block)
 

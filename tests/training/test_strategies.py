@@ -1,4 +1,4 @@
-"""Whole runs that go on from earlier versions: incremental, recalibrated, blended; through the real registry and server."""
+"""Whole runs that go on from earlier versions: incremental, recalibrated, blended; with real registry and server."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_learning_on_from_a_recalibrated_champion_goes_on_from_what_it_maps(
 def test_where_the_scores_fit_nothing_is_recalibrated(desk: Workspace) -> None:
     """Somebody asks for it by hand, and nothing has moved in that month."""
     asked = spec("idle", strategy="recalibrate", champion=1, until=MONTH)
-    with pytest.raises(DataError, match="fit the 1[0-9][0-9] newest labelled rows as they are"):
+    with pytest.raises(DataError, match=r"fit the 1[0-9][0-9] newest labelled rows as they are"):
         run(asked, desk.services())
 
 
@@ -180,7 +180,7 @@ def test_versions_that_answer_together_pass_the_same_gates(
     np.testing.assert_allclose(together.predict_row(values[0]).scores, expected[0], atol=1e-6)
     file = package / "members" / "1" / "model.onnx"
     file.write_bytes(file.read_bytes()[:-1] + b"x")
-    with pytest.raises(IntegrityError, match="members/1/model.onnx was changed"):
+    with pytest.raises(IntegrityError, match=r"members/1/model\.onnx was changed"):
         verify(package)
 
 
@@ -197,7 +197,7 @@ def test_a_new_version_is_blended_with_retained_ones_where_that_gains(desk: Work
         spec("with", strategy="sliding-window", window_s=20 * DAY_S, champion=1, retained=(1,)), desk.services()
     )
     record = desk.registry.get(result["version"])
-    if record.members:  # noqa: SIM108 - either way it must be told
+    if record.members:
         assert record.members[1] == 1
         assert [other["strategy"] for other in result["others"]] == ["sliding-window"]
     else:
@@ -240,7 +240,7 @@ def test_a_kept_estimator_that_was_changed_is_never_loaded(desk: Workspace) -> N
 
 
 def test_all_strategies_compete_and_the_record_says_how_they_did(desk: Workspace) -> None:
-    """`strategy: auto` after the base rate moved: a map is as good as anything and costs least, or says who was better."""
+    """`strategy: auto` after the base rate moved: four ways are tried, and the record says how each did."""
     result = run(spec("auto", strategy="auto", champion=1, since=MONTH), desk.services())
     assert result["contest"] is not None
     values = {each["strategy"]: each["value"] for each in result["contest"]["candidates"]}
