@@ -97,8 +97,8 @@ LAGS = (1, 2, 3, 7, 24, 48)
 class Others:
     """The other columns of a table: what they tell of a target together, so that one column's own part is seen.
 
-    A sum of one step function for each column, by backfitting (Breiman & Friedman, JASA 80, 1985), learnt on one half of
-    the rows for the other. Interactions are left out; measured against boosted trees on seven labelled sets, the
+    A sum of one step function for each column, by backfitting (Breiman & Friedman, JASA 80, 1985), learnt on one half
+    of the rows for the other. Interactions are left out; measured against boosted trees on seven labelled sets, the
     leftovers lead to the same answer about a column.
     """
 

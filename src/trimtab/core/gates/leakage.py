@@ -30,9 +30,9 @@ SUSPICIOUS_AUROC, SUSPICIOUS_R2 = 0.97, 0.95
 FILLER_VALUES, FILLER_SHARE, FILLER_TELLS = 20, 0.4, 0.03
 """A category of at least so many values that tells what no other column does: of the variance that the others leave it
 explains at least ``FILLER_TELLS``, and at least ``FILLER_SHARE`` of that by its most common value alone. Chosen on
-seven labelled sets, each at 30 to 100 % of its rows: ``country`` of the hotel bookings explains 4 to 9 % of the rest, 58
-to 82 % of it by 'PRT or not'; the next, its ``agent``, at most 2 % and 18 %; all others less. What the column tells by
-itself does not do: at the end 21 % of that is 'PRT or not', and 45 % of what ``agent`` tells is its largest agent."""
+seven labelled sets, each at 30 to 100 % of its rows: ``country`` of the hotel bookings explains 4 to 9 % of the rest,
+58 to 82 % of it by 'PRT or not'; the next, its ``agent``, at most 2 % and 18 %; all others less. What the column tells
+by itself does not do: at the end 21 % of that is 'PRT or not', and 45 % of what ``agent`` tells is its largest agent."""
 COPIES_SUSPICIOUS, COPIES_FAILED = 0.01, 0.10
 
 
@@ -87,8 +87,8 @@ def column_finding(facts: ColumnFacts, *, target: str, classification: bool) -> 
         return Finding(facts.name, certain, words)
     if facts.values >= FILLER_VALUES and facts.filler_share >= FILLER_SHARE and facts.beyond >= FILLER_TELLS:
         words = (
-            f"{100 * facts.filler_share:.0f} % of what it alone adds about {target} is whether it is {facts.filler} or one of "
-            f"{facts.values - 1:,} other values: does {facts.filler} stand there until the outcome?"
+            f"{100 * facts.filler_share:.0f} % of what it alone adds about {target} is whether it is {facts.filler} or "
+            f"one of {facts.values - 1:,} other values: does {facts.filler} stand there until the outcome?"
         )
         return Finding(facts.name, False, words)
     return None
