@@ -205,11 +205,11 @@ class Runs(Protocol):
         """All runs, oldest first, failed ones too."""
         ...
 
-    def files(self, run_id: str, to: Path) -> Path:
-        """Copy the run's artifacts to the directory ``to``; returns it.
+    def files(self, run_id: str, to: Path, folder: str = "") -> Path:
+        """Copy the run's artifacts, or one folder of them, to the directory ``to``; returns where they are.
 
         Raises:
-            NotFoundError: there is no such run.
+            NotFoundError: there is no such run, or it has no such folder.
         """
         ...
 

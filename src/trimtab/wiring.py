@@ -112,6 +112,7 @@ def policy_of(project: Project) -> Policy:
         breaker=retraining.breaker,
         strategy=retraining.strategy,
         window_s=retraining.window,
+        blend=retraining.blend,
     )
     return Policy(Mode(project.response.mode), plan, retrain, rollout.keep, project.monitoring.block)
 
@@ -401,6 +402,7 @@ class Workspace:
             store=self.store,
             reader=self.reader,
             git=Git(self.root),
+            runs=self.runs,
         )
 
 

@@ -54,11 +54,11 @@ def test_a_memory_of_earlier_rows_is_honest() -> None:
 
 def test_a_value_that_stands_until_the_outcome_is_suspicious() -> None:
     """``country`` of the hotel bookings: 'PRT' until check-in."""
-    country = ColumnFacts("country", 0.68, 0.10, values=172, filler="'PRT'", filler_share=0.8)
+    country = ColumnFacts("country", 0.68, 0.10, values=172, filler="'PRT'", filler_share=0.6, beyond=0.05)
     result = gate([country])
     assert result.verdict is Verdict.INCONCLUSIVE
     assert "does 'PRT' stand there until the outcome?" in result.text
-    honest = ColumnFacts("agent", 0.70, 0.13, values=326, filler="'9'", filler_share=0.05)
+    honest = ColumnFacts("agent", 0.70, 0.13, values=326, filler="'9'", filler_share=0.45, beyond=0.02)
     assert gate([honest]).verdict is Verdict.SUCCESSFUL
 
 

@@ -132,7 +132,7 @@ def test_a_spec_survives_json() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"strategy": "incremental"}, "strategy 'incremental' is not known; write one of full, sliding-window"),
+        ({"strategy": "nightly"}, "strategy 'nightly' is not known; write one of full, sliding-window"),
         ({"strategy": "sliding-window"}, "a sliding window needs window_s > 0, found None"),
         ({"since": 5.0, "until": 1.0}, "since 5.0 lies after until 1.0"),
         ({"quarantines": [["a"]]}, r"a quarantine is \[since, until, \[features\]\], found \['a'\]"),

@@ -54,6 +54,7 @@ COMMANDS = (
     ),
     Command("export", "See", "A drift check in another tool's format.", "trimtab.cli.export:export"),
     Command("settings", "See", "Every setting of trimtab.yaml with its reason.", "trimtab.cli.settings:settings"),
+    Command("blend", "Act", "Let registered versions answer together, as a version.", "trimtab.cli.blend:blend"),
     Command("deploy", "Act", "Roll a registered version out.", "trimtab.cli.act:deploy"),
     Command("rollback", "Act", "Return to an earlier version at once.", "trimtab.cli.act:rollback"),
     Command("promote", "Act", "Give the challenger all traffic now.", "trimtab.cli.act:promote"),

@@ -49,6 +49,8 @@ def gate(
     if common.json:
         show_json({"version": version, "again": again, "gates": gates, "overridden_by": record.overridden_by})
     else:
+        if record.made:
+            show(record.made)
         show(table(gates))
         if record.overridden_by:
             show(coloured("inconclusive", f"overridden by {record.overridden_by}"))

@@ -28,7 +28,8 @@ REJECTED = 3
 def train(
     *,
     strategy: Annotated[
-        Literal["full", "sliding-window", "auto"] | None, Parameter(help="Another one than the project's.")
+        Literal["full", "sliding-window", "incremental", "recalibrate", "auto"] | None,
+        Parameter(help="Another one than the project's."),
     ] = None,
     window: Annotated[str | None, Parameter(help="Of the newest history, e.g. 90d; with sliding-window.")] = None,
     now: Annotated[str | None, Parameter(help="Train as of this time (ISO, UTC): later rows do not count.")] = None,
@@ -46,20 +47,29 @@ def train(
     For example:
         trimtab train
         trimtab train --strategy sliding-window --window 90d --no-deploy
+        trimtab train --strategy recalibrate
     """
-    from trimtab.controller import commands
-    from trimtab.controller.codec import record_of
     from trimtab.training.job import run_and_record
 
     desk = _at(workspace(common), now)
     name = actor(by)
     asked = _spec(desk, strategy, window, name)
     desk.check()
-    _check(desk)
+    _check(desk, asked.strategy)
     with progress(quiet=common.json) as say:
         result = run_and_record(asked, desk.services(), say)
+    return registered(desk, result, deploy=deploy, actor=name, common=common)
+
+
+def registered(desk: Workspace, result: dict[str, Any], *, deploy: bool, actor: str, common: Common) -> int:
+    """Enter into the journal what a run by hand registered, and tell it."""
+    from trimtab.controller import commands
+    from trimtab.controller.codec import record_of
+
+    for other in result["others"]:
+        commands.record(desk, record_of(other), deploy=False, actor=actor)
     record = record_of(result["record"])
-    outcome = commands.record(desk, record, deploy=deploy, actor=name)
+    outcome = commands.record(desk, record, deploy=deploy, actor=actor)
     if common.json:
         show_json({"result": result, "decision": outcome.entry, "problems": outcome.problems})
     else:
@@ -119,29 +129,33 @@ def _newest(desk: Workspace) -> float:
     return newest.timestamp() + data.label_delay
 
 
-def _check(desk: Workspace) -> None:
-    """Compare the data's columns with the project file before anything is written.
+def _check(desk: Workspace, strategy: Strategy) -> None:
+    """Compare the data's columns with the project file, and the strategy with the estimator, before anything is
+    written.
 
     Raises:
         ConfigError: every setting that does not fit the data, with its line.
-        UserError: a file is not there or cannot be read.
+        UserError: a file is not there or cannot be read; the estimator cannot learn on.
     """
     from trimtab.project.check import check_data
     from trimtab.project.tables import data_files, head
+    from trimtab.training.strategy import check_strategy
 
     first = data_files(desk.project.data.files, desk.root)[0]
     check_data(desk.project, head(first), first.name, desk.project_file)
+    check_strategy(desk.project, desk.root, strategy)
 
 
 def _spec(desk: Workspace, strategy: Strategy | None, window: str | None, actor: str) -> TrainSpec:
     from trimtab.controller import commands
+    from trimtab.core.decide.responses import partners
     from trimtab.training.spec import Quarantine, TrainSpec
 
     settings = desk.project.retraining
     chosen: Strategy = strategy or ("sliding-window" if window and settings.strategy == "full" else settings.strategy)
     window_s = parse_duration(window) if window else settings.window
-    if chosen == "full" and window:
-        raise UserError("--window has no effect with --strategy full")
+    if chosen in ("full", "incremental", "recalibrate") and window:
+        raise UserError(f"--window has no effect with --strategy {chosen}")
     if chosen == "sliding-window" and window_s is None:
         raise UserError("--strategy sliding-window needs --window, e.g. --window 90d")
     status, now = commands.current(desk), desk.clock.now()
@@ -150,10 +164,11 @@ def _spec(desk: Workspace, strategy: Strategy | None, window: str | None, actor:
         trigger="demand",
         now=now,
         strategy=chosen,
-        window_s=None if chosen == "full" else window_s,
+        window_s=window_s if chosen in ("sliding-window", "auto") else None,
         quarantines=tuple(Quarantine(a, now if b is None else b, tuple(f)) for a, b, f in status.quarantines),
         champion=status.champion,
         actor=actor,
+        retained=partners(status, settings.blend),
     )
 
 
@@ -191,6 +206,10 @@ def _tell(record: VersionRecord, result: dict[str, Any], outcome: Outcome, *, de
     rows = [(f"version {record.version}", coloured(record.verdict.value, f"gates {record.verdict.value}"))]
     counts = ", ".join(f"{count:,} {name}" for name, count in result["rows"].items())
     rows.append(("rows", Text(counts)))
+    if record.made:
+        rows.append(("made", Text(record.made)))
+    if result.get("blend"):
+        rows.append(("blend", Text(result["blend"])))
     rows.append(("metrics", Text(", ".join(f"{k} {v:.4g}" for k, v in sorted(record.metrics.items())))))
     rows += [(gate.gate, coloured(gate.verdict.value, f"{gate.verdict.value}: {gate.text}")) for gate in record.gates]
     rows.append(("runtime", Text(record.runtime)))

@@ -85,6 +85,7 @@ def detail(line: VersionLine) -> RenderableType:
     rows: list[tuple[str, RenderableType]] = [
         (f"version {line.version}", coloured(line.state)),
         ("made", f"{short(record.created_at)} UTC, {record.strategy}"),
+        *([("how", Text(record.made))] if record.made else []),
         ("trained on", f"{_span(line)}, data {record.data_version}"),
         ("code", Text(code)),
         ("run", Text(f"{record.run_id}, served by {record.runtime}, manifest {record.manifest[:12]}")),

@@ -258,6 +258,7 @@ def ended_jobs(status: Status, jobs: Jobs) -> tuple[JobFact, ...]:
             str(report.result.get("outcome", "failed")),
             record_of(record) if record else None,
             str(report.result.get("error") or ""),
+            tuple(record_of(other) for other in report.result.get("others", ())),
         ),
     )
 

@@ -300,7 +300,11 @@ def _facts(look: Look, target: str, time: str, task: str, taken: set[str]) -> li
     if known.num_rows < leaks.ROWS_MIN:
         return []
     classification = task == "classification"
-    found = [leaks.column_facts(name, known[name], known[target], classification=classification) for name in names]
+    others = leaks.Others(known, names)
+    found = [
+        leaks.column_facts(name, known[name], known[target], classification=classification, others=others)
+        for name in names
+    ]
     if known.num_rows < look.rows:  # rows between are left out: nothing can be said about the row before
         return found
     rows = known.sort_by(time)

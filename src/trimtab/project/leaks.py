@@ -7,6 +7,7 @@ categories, and columns that are missing for one class only, and a column of man
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,9 @@ BINS = 64
 ROWS_MIN = 200
 CLASS_ROWS_MIN = 20
 CLASSES_MAX = 30
+OTHERS_ROWS, ROUNDS, SHRINKAGE = 20_000, 6, 20.0
+LOOKED_AT = 0.01
+"""A column that tells less than so much, or whose most common value does, is not looked at as a filler."""
 SMOOTHING = 1.0
 """So many rows of the overall mean pull each bin's mean: a bin of one row says little."""
 
@@ -90,7 +94,54 @@ LAGS = (1, 2, 3, 7, 24, 48)
 """Rows back that a column may be a memory of: the last one, a day of hours, a week of days."""
 
 
-def column_facts(name: str, column: pa.ChunkedArray, target: pa.ChunkedArray, *, classification: bool) -> ColumnFacts:
+class Others:
+    """The other columns of a table: what they tell of a target together, so that one column's own part is seen.
+
+    A sum of one step function for each column, by backfitting (Breiman & Friedman, JASA 80, 1985), learnt on one half
+    of the rows for the other. Interactions are left out; measured against boosted trees on seven labelled sets, the
+    leftovers lead to the same answer about a column.
+    """
+
+    def __init__(self, table: pa.Table, names: Sequence[str]) -> None:
+        """``names``: of the features; at most ``OTHERS_ROWS`` evenly spread rows are looked at."""
+        n = table.num_rows
+        self.rows = np.unique(np.linspace(0, n - 1, min(n, OTHERS_ROWS)).astype(int)) if n else np.arange(0)
+        self._table, self._names = table, names
+        self._codes: dict[str, NDArray[np.int64]] = {}
+
+    def leftover(self, name: str, values: Floats) -> Floats:
+        """What the columns but ``name`` leave of ``values`` (all rows), for ``rows``."""
+        values = values[self.rows]
+        codes = [self._code(other) for other in self._names if other != name]
+        even = np.arange(len(values)) % 2 == 0
+        left = np.empty(len(values))
+        for learn in (even, ~even):
+            told_by = np.full(len(values), float(values[learn].mean()))
+            for _ in range(ROUNDS):
+                for code in codes:
+                    size = int(code.max(initial=0)) + 1
+                    counts = np.bincount(code[learn], minlength=size)
+                    sums = np.bincount(code[learn], weights=(values - told_by)[learn], minlength=size)
+                    told_by += (sums / (counts + SHRINKAGE))[code]
+            left[~learn] = (values - told_by)[~learn]
+        return left
+
+    def _code(self, name: str) -> NDArray[np.int64]:
+        if name not in self._codes:
+            import pyarrow as pa
+
+            self._codes[name] = encode(self._table[name].take(pa.array(self.rows)))
+        return self._codes[name]
+
+
+def column_facts(
+    name: str,
+    column: pa.ChunkedArray,
+    target: pa.ChunkedArray,
+    *,
+    classification: bool,
+    others: Others | None = None,
+) -> ColumnFacts:
     """What the column alone tells of the target; rows with a target only.
 
     Args:
@@ -98,6 +149,7 @@ def column_facts(name: str, column: pa.ChunkedArray, target: pa.ChunkedArray, *,
         column: (n,) values.
         target: (n,) classes of any type, or numbers.
         classification: or regression.
+        others: the columns of the same rows, to tell what this one adds to them; None: a filler is not looked for.
     """
     codes = encode(column)
     if classification:
@@ -107,13 +159,15 @@ def column_facts(name: str, column: pa.ChunkedArray, target: pa.ChunkedArray, *,
         share = told_share(codes, values)
         skill = max(share, _straight(column, values))
     facts = ColumnFacts(name, skill, share)
-    if not _categorical(column) or (count := len(column.unique())) < FILLER_VALUES:
+    if others is None or not _categorical(column) or (count := len(column.unique())) < FILLER_VALUES:
         return facts
-    common, of_whole = _filler(codes, values)
-    rows = np.flatnonzero(codes == common)
-    text = column[int(rows[0])].as_py()
+    if share < LOOKED_AT or _filler(codes, values)[1] < LOOKED_AT:
+        return facts
+    left = others.leftover(name, values)
+    common, of_whole = _filler(codes[others.rows], left)
+    text = column[int(np.flatnonzero(codes == common)[0])].as_py()
     filler = "missing" if text is None else f"'{text}'"
-    return ColumnFacts(name, skill, share, count, filler, of_whole)
+    return ColumnFacts(name, skill, share, count, filler, of_whole, told_share(codes[others.rows], left))
 
 
 def remembered(column: pa.ChunkedArray, target: pa.ChunkedArray, *, classification: bool) -> float:

@@ -125,9 +125,9 @@ def _window(written: Written) -> Iterator[Finding]:
     strategy = retraining.get("strategy", "full")
     if strategy == "sliding-window" and retraining.get("window") is None:
         yield Finding(("retraining",), "needs 'window' with strategy 'sliding-window'", "e.g. window: 90d")
-    if strategy == "full" and retraining.get("window") is not None:
+    if strategy in ("full", "incremental") and retraining.get("window") is not None:
         yield Finding(
-            ("retraining", "window"), "has no effect with strategy 'full'", "strategy: sliding-window uses it"
+            ("retraining", "window"), f"has no effect with strategy '{strategy}'", "strategy: sliding-window uses it"
         )
 
 

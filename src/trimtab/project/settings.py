@@ -82,14 +82,20 @@ class Retraining(Section):
     cooldown: Duration = 7 * DAY_S
     """Least time between two trainings that the loop starts by itself. A week: the evidence of the first must have
     had time to come in before a second is worth its price."""
-    strategy: Literal["full", "sliding-window", "auto"] = "full"
-    """`full`: all history, less what is quarantined. `sliding-window`: the newest `window` of it. `auto`: both are
-    fitted and compete on the newest labelled rows before those that the gates look at; where a diagnosis named a
-    change, the window begins there. Costs two more fits. Full wins more often than habit says; a window pays where the
-    world really has changed."""
+    strategy: Literal["full", "sliding-window", "incremental", "auto"] = "full"
+    """`full`: all history, less what is quarantined. `sliding-window`: the newest `window` of it. `incremental`: the
+    champion learns the rows that are newer than it, where the estimator can (`partial_fit`, more trees or iterations);
+    the fitted estimator is then kept with each run. `auto`: these and a recalibration of the champion compete on the
+    newest labelled rows before those that the gates look at; where a diagnosis named a change, the window begins there.
+    Costs up to three more fits. Full wins more often than habit says; a window pays where the world really has
+    changed."""
     window: Duration | None = None
     """With `sliding-window` and `auto`: how much of the newest history is trained on. Default with `auto`: the newest
     30 % of the rows."""
+    blend: int | None = Field(default=None, ge=2, le=8)
+    """Up to so many versions answer together: a new one is blended with retained ones where that gains on labelled rows
+    that none of them was trained on. Every request is then scored by each of them: it costs their time and memory
+    together. Default: one version answers."""
     evaluation_share: float = Field(default=0.2, ge=0.05, le=0.5)
     """Share of the training rows, the newest by time, that is held out to compare candidate and champion."""
     budget: int = Field(default=8, ge=0)

@@ -46,13 +46,28 @@ class RuntimeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the model is executed."""
 
     name: str
-    """``onnx``, ``treelite`` or ``native``."""
+    """``onnx``, ``treelite``, ``native`` or ``blend``."""
     files: tuple[str, ...]
     """Names of the model's files in the package."""
     reason: str = ""
     """Why this runtime was taken, in words."""
     settings: dict[str, Any] = {}
     """What this runtime needs to know: trusted types, output form, …"""
+
+
+class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is made of the model's answers before they are given (``serving.runtimes.calibrated`` executes it).
+
+    Class scores become q_k ~ p_k^exponents_k exp(offsets_k), or with knots the second class's score goes along the
+    lines between them; a number becomes exponents_0 times itself plus offsets_0.
+    """
+
+    method: str
+    """How it was made, for people: ``prior``, ``platt``, ``beta``, ``isotonic``, ``shift``, …"""
+    exponents: tuple[float, ...] = ()
+    offsets: tuple[float, ...] = ()
+    knots: tuple[float, ...] = ()
+    values: tuple[float, ...] = ()
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -73,6 +88,8 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """In the order of the scores; None for regression."""
     positive: ClassValue | None = None
     runtime: RuntimeSpec
+    calibration: Calibration | None = None
+    """Of a recalibrated version; None: the model's answers as they are."""
 
     def __post_init__(self) -> None:
         names = [spec.name for spec in self.inputs]
@@ -142,7 +159,7 @@ def read_signature(directory: Path) -> Signature:
 def write_signature(directory: Path, signature: Signature) -> None:
     """Write ``signature.json``; what does not apply (``classes`` of a regression) is left out."""
     fields = msgspec.to_builtins(signature)
-    for name in ("classes", "positive"):
+    for name in ("classes", "positive", "calibration"):
         if fields[name] is None:
             del fields[name]
     (directory / SIGNATURE).write_bytes(msgspec.json.format(msgspec.json.encode(fields), indent=2) + b"\n")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +16,12 @@ import numpy as np
 import pyarrow as pa
 
 from trimtab.core.domain.errors import TrimtabError
-from trimtab.training import pipeline
-from trimtab.training.evaluate import encoded, estimator_answers, model_columns
+from trimtab.training.evaluate import encoded, model_columns
 from trimtab.training.files import write_bytes
-from trimtab.training.fit import build_estimator, class_values, features_frame, few_threads, fit, target_array
+from trimtab.training.fit import class_values, features_frame, few_threads, target_array
+from trimtab.training.making import make
+from trimtab.training.parents import FolderParents, record_of
+from trimtab.training.prepared import Prepared, positive_of
 from trimtab.training.provenance import environment
 from trimtab.training.read import read_file, seconds
 from trimtab.training.rebuild import pins
@@ -49,7 +50,8 @@ def again(order: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         order: ``root`` (the restored project), ``rows`` (folder of the restored rows), ``project`` (project file),
-            ``spec``, ``features``, ``trained_until``, ``registered`` (package), ``scratch``.
+            ``spec``, ``features``, ``trained_until``, ``registered`` (package), ``scratch``, ``parents`` (records of
+            the versions that it goes on from) and ``parents_folder`` (their packages and estimators).
 
     Returns:
         ``{"rows", "training", "equal", "largest", "differing", "files": {name: same}, "digest", "error": None}``.
@@ -63,18 +65,15 @@ def again(order: dict[str, Any]) -> dict[str, Any]:
     prepared = restored(
         project, Path(order["rows"]), order["features"], order["trained_until"], from_json(order["spec"])
     )
-    estimator = build_estimator(project, root, prepared.frame)
     registered = Path(order["registered"])
     recorded = (registered / REQUIREMENTS).read_text(encoding="utf-8")
     here = pins(environment())
     if any(here.get(name) != version for name, version in pins(recorded).items()):
         recorded = environment()
+    parents = FolderParents({r.version: r for r in map(record_of, order["parents"])}, Path(order["parents_folder"]))
+    made = make(project, root, prepared, parents)
     with few_threads():
-        fit(estimator, prepared.frame.iloc[: prepared.training], prepared.target[: prepared.training], root)
-        held_out, truth = prepared.frame.iloc[prepared.evaluation], prepared.truth[prepared.evaluation]
-        ours = estimator_answers(estimator, held_out, truth, prepared.classes, prepared.positive, root)
-        baseline = pipeline.frozen_baseline(project, root, prepared, estimator, held_out, ours).to_bytes()
-        result = pipeline.package_of(scratch / "package", project, prepared, estimator, held_out, baseline, recorded)
+        result = made.package(scratch / "package", made.baseline(), recorded)
     rows = prepared.table.slice(prepared.training)
     found = compare(load(scratch / "package"), load(registered), rows)
     old, new = (json.loads((path / MANIFEST).read_bytes())["files"] for path in (registered, scratch / "package"))
@@ -100,19 +99,18 @@ def compare(new: Any, old: Any, rows: pa.Table) -> dict[str, Any]:
     return {"equal": not differing.any(), "differing": int(differing.sum()), "largest": largest}
 
 
-def restored(
-    project: Project, folder: Path, features: list[str], trained_until: float, spec: TrainSpec
-) -> pipeline.Prepared:
-    """The restored rows in ``folder`` as ``pipeline.prepare`` gave them."""
+def restored(project: Project, folder: Path, features: list[str], trained_until: float, spec: TrainSpec) -> Prepared:
+    """The restored rows in ``folder`` as ``prepare`` gave them."""
     files = sorted(folder.glob("*.parquet"))
     table = pa.concat_tables([read_file(path, path.name) for path in files]).combine_chunks()
+    features = [each for each in features if each in table.column_names]  # a blend may take what is no more
     name = project.data.target
     target = target_array(table, name)
     classes = tuple(class_values(table, name)) if project.task == "classification" else None
     at = seconds(table[project.data.time], project.data.time, "the restored rows", "data.time")
     training = int(np.searchsorted(at, trained_until, side="right"))
     rows = {"training": training, "evaluation": len(at) - training}
-    return pipeline.Prepared(
+    return Prepared(
         table=table,
         features=tuple(features),
         frame=features_frame(table, features),
@@ -120,10 +118,10 @@ def restored(
         truth=target.astype(np.float64) if classes is None else encoded(target, classes),
         at=at,
         classes=classes,
-        positive=pipeline.positive_of(project, target[:training], classes),
+        positive=positive_of(project, target[:training], classes),
         training=training,
         rows=rows,
-        spec=replace(spec, strategy="full"),
+        spec=spec,
     )
 
 

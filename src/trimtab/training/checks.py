@@ -24,7 +24,8 @@ from trimtab.training.measure import PackageServer
 if TYPE_CHECKING:
     from trimtab.project.settings import Project
     from trimtab.training.compile import PackageResult
-    from trimtab.training.pipeline import Prepared, Services
+    from trimtab.training.pipeline import Services
+    from trimtab.training.prepared import Prepared
     from trimtab.training.spec import TrainSpec
 
 FAIRNESS_TABLE = "fairness.csv"

@@ -1,32 +1,40 @@
-"""``strategy: auto``: full history and a sliding window compete on the newest mature labelled rows.
+"""``strategy: auto``: strategies compete on the newest mature labelled rows.
 
-The rows that the version will be judged by at the gates take no part, or the winner would look better there than it is.
-Of the older ones the newest are the block that is competed on; each candidate is fitted on what comes before it, and
-the winner is then trained as if the project had named its strategy.
+All history, a sliding window (from the change point, where there is one), the champion continued with newer rows, and
+the champion recalibrated. The rows that the version will be judged by at the gates take no part, or the winner would
+look better there than it is. Of the older ones the newest are the block that is competed on; each candidate learns from
+what comes before it, and the winner is then made as if the project had named its strategy. Strategies that go on from
+the champion take part where enough rows are newer than what it was trained on; why one does not is on record.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from trimtab.core.domain.errors import DataError
+from trimtab.core.domain.errors import DataError, EstimatorError
 from trimtab.core.domain.times import duration_text, iso
-from trimtab.core.gates.metrics import HIGHER_IS_BETTER, LABELS, measure
-from trimtab.training.evaluate import encoded, estimator_answers, positive_position
-from trimtab.training.fit import build_estimator, class_values, features_frame, few_threads, fit, target_array
+from trimtab.core.gates.metrics import HIGHER_IS_BETTER, LABELS
+from trimtab.training.arena import Arena, Judged
 from trimtab.training.history import History
+from trimtab.training.making import checked
+from trimtab.training.parents import after, learner, uncorrected
+from trimtab.training.recalibrating import uncalibrated
 from trimtab.training.select import select, split_at
 from trimtab.training.spec import Strategy, TrainSpec
 
 if TYPE_CHECKING:
+    from trimtab.core.domain.gate import VersionRecord
     from trimtab.project.settings import Project
+    from trimtab.training.parents import Parents
+
+Floats = npt.NDArray[np.float64]
 
 WINDOW_SHARE = 0.3
 """Of the history, the newest: the window where neither a change point nor ``retraining.window`` names one."""
@@ -46,6 +54,7 @@ class Candidate:
     since: float | None
     """Event time of its oldest row; None: all history."""
     rows: int
+    """Rows that it learns from: its cost, which breaks ties."""
     value: float
     """The metric on the block."""
     seconds: float
@@ -62,6 +71,8 @@ class Contest:
     candidates: tuple[Candidate, ...]
     winner: Strategy
     text: str
+    absent: dict[str, str] = field(default_factory=dict)
+    """Strategies that took no part, and why."""
 
     def record(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -74,7 +85,8 @@ def compete(
     root: Path,
     history: History,
     label_maturity: float | None,
-    due_s: npt.NDArray[np.float64] | None = None,
+    due_s: Floats | None = None,
+    parents: Parents | None = None,
 ) -> tuple[TrainSpec, Contest | None]:
     """The spec with the strategy that won, and the comparison; None where there was nothing to compare.
 
@@ -85,11 +97,74 @@ def compete(
         history: all labelled rows.
         label_maturity: as in ``select``.
         due_s: likewise.
+        parents: where the champion is found; None: only what is fitted anew competes.
 
     Raises:
         DataError: too few rows to train at all.
         EstimatorError: the user's estimator fails.
     """
+    ground = _ground(spec, project, history, label_maturity, due_s)
+    absent: dict[str, str] = {}
+    followers = _followers(spec, ground, parents, absent)
+    block = max([ground.block, *(each.first + ROWS_MIN for each in followers)])
+    length = spec.window_s or float(ground.at[-1] - ground.at[round(len(ground.at) * (1.0 - WINDOW_SHARE)) - 1])
+    begins = float(ground.at[block]) - length * (1.0 - project.retraining.evaluation_share)
+    first = int(np.searchsorted(ground.at, begins if spec.since is None else spec.since, side="left"))
+    arena = Arena(project, root, history, ground.order, block)
+    entries: list[tuple[Strategy, int, Callable[[], Judged]]] = [("full", 0, lambda: arena.fitted(0))]
+    if first > 0 and block - first >= ROWS_MIN and len(ground.order) - block >= ROWS_MIN:
+        entries.append(("sliding-window", first, lambda: arena.fitted(first)))
+    entries += [(each.strategy, each.first, partial(_follow, arena, each)) for each in followers]
+    if len(entries) == 1:
+        return ground.whole, None
+    candidates = []
+    for strategy, begin, judged in entries:
+        try:
+            value, seconds = judged()
+        except (DataError, EstimatorError) as error:
+            if strategy in ("full", "sliding-window"):
+                raise
+            absent[strategy] = str(error)
+            continue
+        since = None if not begin else float(ground.at[begin])
+        candidates.append(Candidate(strategy, since, block - begin, value, seconds))
+    if len(candidates) == 1:
+        return ground.whole, None
+    winner, text = _winner(project.metric, tuple(candidates))
+    at = ground.at
+    contest = Contest(
+        project.metric,
+        float(at[block]),
+        float(at[-1]),
+        len(at) - block,
+        tuple(candidates),
+        winner.strategy,
+        text,
+        absent,
+    )
+    return _asked(spec, ground, winner.strategy, followers, length), contest
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """The rows before those of the gates."""
+
+    order: npt.NDArray[np.intp]
+    """Positions in the history, oldest first."""
+    at: Floats
+    block: int
+    """Where the newest of them begin, which candidates are compared on."""
+    changed: int
+    """Where the time since the change point begins; 0 without one."""
+    held_out: float
+    """Event time of the oldest row that the gates look at."""
+    whole: TrainSpec
+    """All history, split as the winner will be."""
+
+
+def _ground(
+    spec: TrainSpec, project: Project, history: History, label_maturity: float | None, due_s: Floats | None
+) -> _Ground:
     share = project.retraining.evaluation_share
     whole = replace(spec, strategy="full", since=None, window_s=None)
     chosen = select(
@@ -102,57 +177,70 @@ def compete(
         # rows of the time since are what counts now: enough of them must be left to learn from
         held_out = changed + split_at(at[changed:], share)
         whole = replace(whole, evaluate_from=float(at[held_out]))
-    length = spec.window_s or float(at[-1] - at[round(len(at) * (1.0 - WINDOW_SHARE)) - 1])
-    order, at = chosen.order[:held_out], at[:held_out]
     oldest = changed if changed < held_out else 0
-    block = int(np.searchsorted(at, at[oldest + round((held_out - oldest) * (1.0 - share))], side="left"))
-    begins = float(at[block]) - length * (1.0 - share) if spec.since is None else spec.since
-    first = int(np.searchsorted(at, begins, side="left"))
-    starts: list[tuple[Strategy, int]] = [("full", 0)]
-    if first > 0 and block - first >= ROWS_MIN and held_out - block >= ROWS_MIN:
-        starts.append(("sliding-window", first))
-    if len(starts) == 1:
-        return whole, None
-    value_of = _judge(project, root, history, order, block)
-    candidates = tuple(
-        Candidate(strategy, None if not begin else float(at[begin]), block - begin, *value_of(begin))
-        for strategy, begin in starts
-    )
-    winner, text = _winner(project.metric, candidates)
-    contest = Contest(
-        project.metric, float(at[block]), float(at[-1]), len(at) - block, candidates, winner.strategy, text
-    )
-    if winner.strategy == "full":
-        return whole, contest
+    inside = at[:held_out]
+    block = int(np.searchsorted(inside, inside[oldest + round((held_out - oldest) * (1.0 - share))], side="left"))
+    return _Ground(chosen.order[:held_out], inside, block, changed, float(at[held_out]), whole)
+
+
+@dataclass(frozen=True, slots=True)
+class _Follower:
+    """A strategy that goes on from the champion."""
+
+    strategy: Strategy
+    parent: VersionRecord
+    first: int
+    """Its oldest row: newer than what the parent was trained on."""
+    parents: Parents
+
+
+def _followers(
+    spec: TrainSpec, ground: _Ground, parents: Parents | None, absent: dict[str, str]
+) -> tuple[_Follower, ...]:
+    if parents is None or spec.champion is None:
+        return ()
+    found = []
+    for strategy, record in (
+        ("incremental", learner(parents.record, spec.champion)),
+        ("recalibrate", uncorrected(parents.record, spec.champion)),
+    ):
+        until = record.trained_until
+        if until is None:
+            absent[strategy] = f"the record of version {record.version} does not say until when it was trained"
+            continue
+        first = int(np.searchsorted(ground.at, until, side="right"))
+        if strategy == "recalibrate":
+            first = max(first, ground.changed)
+        if len(ground.at) - first < 2 * ROWS_MIN:
+            rows = len(ground.at) - first
+            absent[strategy] = f"{rows} rows are newer than what version {record.version} was trained on"
+            continue
+        found.append(_Follower(strategy, record, first, parents))  # type: ignore[arg-type]
+    return tuple(found)
+
+
+def _follow(arena: Arena, each: _Follower) -> Judged:
+    if each.strategy == "incremental":
+        version = each.parent.version
+        return arena.continued(checked(each.parents.estimator(version), arena.project, version), each.first)
+    return arena.recalibrated(uncalibrated(each.parents.package(each.parent.version)), each.first)
+
+
+def _asked(
+    spec: TrainSpec, ground: _Ground, strategy: Strategy, followers: tuple[_Follower, ...], length: float
+) -> TrainSpec:
+    """The spec of the winner."""
+    for each in followers:
+        if each.strategy == strategy:
+            asked = replace(ground.whole, strategy=strategy, parent=each.parent.version, evaluate_from=ground.held_out)
+            if strategy == "recalibrate":
+                asked = replace(asked, since=spec.since)
+            return after(asked, (each.parent,))
+    if strategy == "full":
+        return ground.whole
     if spec.since is not None:
-        length = max(spec.now, float(at[-1])) - spec.since
-    return replace(whole, strategy="sliding-window", window_s=length, since=spec.since), contest
-
-
-def _judge(
-    project: Project, root: Path, history: History, order: npt.NDArray[np.intp], block: int
-) -> Callable[[int], tuple[float, float]]:
-    """A function from a candidate's first row to its metric on the block and the seconds that it took to fit."""
-    table = history.table.take(order).combine_chunks()
-    target = target_array(table, project.data.target)
-    classes = None if project.task == "regression" else tuple(class_values(table, project.data.target))
-    truth = target.astype(np.float64) if classes is None else encoded(target, classes)
-    frame = features_frame(table, history.features)
-    positive = 1 if classes is None else positive_position(classes, None)
-
-    def value(begin: int) -> tuple[float, float]:
-        if classes is not None and len(set(target[begin:block].tolist())) < 2:
-            until = iso(float(history.at[order[block]]))
-            raise DataError(f"the window before {until} has a single class to learn from")
-        started = perf_counter()
-        with few_threads():
-            estimator = build_estimator(project, root, frame.iloc[begin:block])
-            fit(estimator, frame.iloc[begin:block], target[begin:block], root)
-            seconds = perf_counter() - started
-            answers = estimator_answers(estimator, frame.iloc[block:], truth[block:], classes, positive, root)
-        return float(measure(project.metric, answers)(np.ones(len(truth) - block, bool))), seconds
-
-    return value
+        length = max(spec.now, float(ground.at[-1])) - spec.since
+    return replace(ground.whole, strategy="sliding-window", window_s=length, since=spec.since)
 
 
 def _winner(metric: str, candidates: tuple[Candidate, ...]) -> tuple[Candidate, str]:
@@ -163,7 +251,7 @@ def _winner(metric: str, candidates: tuple[Candidate, ...]) -> tuple[Candidate, 
     tied = [candidate for candidate in candidates if sign * (candidate.value - best.value) <= margin]
     winner = min(tied, key=lambda candidate: candidate.rows)
     name = LABELS.get(metric, metric)
-    figures = ", ".join(f"{c.strategy} {c.value:.4g} ({c.rows:,} rows)" for c in candidates)
+    figures = ", ".join(f"{c.strategy} {c.value:.4g} ({c.rows:,} rows, {c.seconds:.2g} s)" for c in candidates)
     why = "as good and cheaper" if winner is not best else "better"
     text = f"{winner.strategy} is {why} by {name} on the newest rows: {figures}"
     if winner.since is not None:
@@ -173,4 +261,5 @@ def _winner(metric: str, candidates: tuple[Candidate, ...]) -> tuple[Candidate, 
 
 def told(contest: Contest) -> str:
     """A line for whoever watches."""
-    return f"{contest.text}; block of {duration_text(contest.block_until - contest.block_from)}"
+    absent = "".join(f"; {strategy} took no part: {why}" for strategy, why in contest.absent.items())
+    return f"{contest.text}; block of {duration_text(contest.block_until - contest.block_from)}{absent}"

@@ -298,21 +298,23 @@ def _write(
     (at / BASELINE).write_bytes(baseline)
     (at / REQUIREMENTS).write_text(requirements, encoding="utf-8")
     write_signature(at, msgspec.structs.replace(signature, runtime=runtime))
-    write_example(at, *_example(subject))
+    write_example(at, *example_of(subject.rows, subject.reference, subject.inputs, subject.evaluated))
     digest = seal(at)
     load(at, digest)
     return PackageResult(digest, form.runtime, f"{chosen}{not_taken}", parity, subject.notes)
 
 
-def _example(subject: _Subject) -> tuple[list[dict[str, ClassValue | None]], list[ExampleOutput]]:
+def example_of(
+    compared: Rows, reference: Answers, inputs: Sequence[InputSpec], evaluated: int
+) -> tuple[list[dict[str, ClassValue | None]], list[ExampleOutput]]:
     """Real rows spread over the evaluation set, and where it is answered the one with everything missing."""
-    reference, columns = subject.reference, subject.rows.columns
-    good = np.flatnonzero(reference.answered[: subject.evaluated])
+    columns = compared.columns
+    good = np.flatnonzero(reference.answered[:evaluated])
     chosen = np.unique(good[np.linspace(0, len(good) - 1, min(len(good), _EXAMPLE_ROWS)).astype(int)]).tolist()
-    chosen += [s for label, s, _ in subject.rows.groups if label == "missing:" and reference.answered[s]]
+    chosen += [s for label, s, _ in compared.groups if label == "missing:" and reference.answered[s]]
     rows, outputs = [], []
     for index in chosen:
-        row = {s.name: _json_cell(columns[s.name][index : index + 1].tolist()[0], s) for s in subject.inputs}
+        row = {s.name: _json_cell(columns[s.name][index : index + 1].tolist()[0], s) for s in inputs}
         if any(isinstance(value, float) and abs(value) == np.inf for value in row.values()):
             continue
         scores = None if reference.scores is None else tuple(reference.scores[index].tolist())

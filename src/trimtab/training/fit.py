@@ -61,6 +61,18 @@ def build_estimator(project: Project, root: Path, features: pd.DataFrame) -> Any
         from trimtab.training.estimators import default_estimator
 
         return default_estimator(project.task, settings.parameters, features)
+    return named_estimator(project, root)
+
+
+def named_estimator(project: Project, root: Path) -> Any:
+    """The unfitted estimator of the function that the project names.
+
+    Raises:
+        EstimatorError: as ``build_estimator``; also where it names none.
+    """
+    settings = project.estimator
+    if settings.function is None:
+        raise EstimatorError("estimator.function names no function")
     function = find_function(settings.function, root)
     with user_code(root, f"{settings.function}({_arguments(settings.parameters)})"):
         estimator = function(**settings.parameters)

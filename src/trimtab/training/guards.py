@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from trimtab.project.settings import Project
     from trimtab.serving.runtimes import Model
     from trimtab.training.measure import PackageServer
-    from trimtab.training.pipeline import Prepared
+    from trimtab.training.prepared import Prepared
 
 MISSING_ROWS = 500
 SLICES_MAX = 200
@@ -176,6 +176,8 @@ def missing_of(project: Project, found: Held, model: Model, constant: Answers) -
     whole = row_losses(metric, _answers(model, table, truth, found.classes, found.ours.positive))
     without, refused = [], []
     for spec in model.signature.inputs:
+        if spec.name not in table.column_names:  # of an earlier version in a blend: it is missing already
+            continue
         if not spec.nullable:
             refused.append(spec.name)
             continue

@@ -18,7 +18,7 @@ from trimtab.training.history import row_hashes
 
 if TYPE_CHECKING:
     from trimtab.project.settings import Project
-    from trimtab.training.pipeline import Prepared
+    from trimtab.training.prepared import Prepared
 
 SAMPLE_ROWS = 100_000
 """Evenly spread rows that columns are judged by."""
@@ -57,11 +57,12 @@ def column_facts(project: Project, prepared: Prepared) -> list[ColumnFacts]:
     step = max(1, -(-rows // SAMPLE_ROWS))
     sample = table.take(pa.array(np.arange(0, rows, step))) if step > 1 else table
     classification = prepared.classes is not None
+    others = leaks.Others(sample, prepared.features)
     found = []
     for name in prepared.features:
         if pa.types.is_timestamp(table.schema.field(name).type):
             continue
-        facts = leaks.column_facts(name, sample[name], sample[target], classification=classification)
+        facts = leaks.column_facts(name, sample[name], sample[target], classification=classification, others=others)
         if column_finding(facts, target=target, classification=classification) is not None:
             recent = table.slice(max(0, rows - RECENT_ROWS))
             lag = leaks.remembered(recent[name], recent[target], classification=classification)

@@ -9,42 +9,34 @@ since then nobody would have measured what is served.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from trimtab.core.domain.errors import DataError
 from trimtab.core.domain.gate import GateResult, gates_verdict
 from trimtab.core.domain.verdict import Verdict
-from trimtab.core.gates.metrics import Answers
-from trimtab.ports import DataStore, DataVersion, LogReader, Registry
-from trimtab.training import checks, history, select, snapshot, written
-from trimtab.training.collect import collect
-from trimtab.training.compete import Contest, compete, told
-from trimtab.training.evaluate import encoded, estimator_answers, figures, positive_position
-from trimtab.training.fit import build_estimator, class_values, features_frame, few_threads, fit, target_array
-from trimtab.training.maturity import due_of
+from trimtab.ports import DataStore, DataVersion, LogReader, Registry, Runs
+from trimtab.training import checks, kept, snapshot, written
+from trimtab.training.continuing import obstacle
+from trimtab.training.evaluate import figures
+from trimtab.training.fit import few_threads
+from trimtab.training.making import make
 from trimtab.training.measure import PackageServer
-from trimtab.training.provenance import CodeState, Git, code_state, environment
+from trimtab.training.parents import RegistryParents, resolved
+from trimtab.training.prepared import Prepared, prepare
+from trimtab.training.provenance import CodeState, Git, code_state
 from trimtab.training.report import gate_dicts
 from trimtab.training.spec import TrainSpec
-from trimtab.training.summary import baseline_of, permutation_importance
+from trimtab.training.strategy import check_strategy, keeps_estimator
 
 if TYPE_CHECKING:
-    import pandas as pd
-    import pyarrow as pa
-
     from trimtab.core.domain.gate import VersionRecord
-    from trimtab.core.profiles.baseline import Baseline
     from trimtab.project.settings import Project
-    from trimtab.serving.package import ClassValue
-    from trimtab.training.compile import PackageResult
+    from trimtab.training.made import Made
 
 Progress = Callable[[str], None]
 
@@ -64,31 +56,8 @@ class Services:
     """Logged with the run as it stands."""
     git: Git | None = None
     """The user's working tree; None records no code state."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """The rows of a run, oldest first, and what they say."""
-
-    table: pa.Table
-    features: tuple[str, ...]
-    frame: pd.DataFrame
-    target: npt.NDArray[Any]
-    truth: npt.NDArray[np.float64]
-    """(n,) positions in ``classes``, or values."""
-    at: npt.NDArray[np.float64]
-    classes: tuple[ClassValue, ...] | None
-    positive: int
-    training: int
-    """So many rows are trained on; the others are the evaluation rows."""
-    rows: dict[str, int]
-    spec: TrainSpec
-    """As asked for; with `strategy: auto`, with the strategy that won."""
-    contest: Contest | None = None
-
-    @property
-    def evaluation(self) -> slice:
-        return slice(self.training, None)
+    runs: Runs | None = None
+    """Where the fitted estimators of earlier runs are kept; None: nothing can be continued."""
 
 
 @dataclass(slots=True)
@@ -107,38 +76,73 @@ class Stopwatch:
 
 
 def run(spec: TrainSpec, services: Services, progress: Progress = lambda _: None) -> dict[str, Any]:
-    """Train, judge and register one version.
+    """Train, judge and register one version; with ``spec.retained``, its blend with those versions too.
 
     Nothing is left half-made: what is written has the job's name and is replaced by the next run of the same job, and
     registering is idempotent by the job's name.
 
     Returns:
-        ``{"outcome": "registered" | "rejected", "version", "record", "gates", "rows", "seconds", "error": None}``.
-        ``rejected``: the version is in the registry with its verdict and is not deployable.
+        ``{"outcome": "registered" | "rejected", "version", "record", "others", "gates", "rows", "seconds",
+        "error": None}``. ``rejected``: the version is in the registry with its verdict and is not deployable.
+        ``others``: records of what was registered beside it and is not meant to be deployed.
 
     Raises:
         UserError: data, settings or the estimator must be mended; nothing was registered.
         ExternalError: registry, store or disk failed; the same job can be run again.
     """
+    result = _one(spec, services, progress)
+    if not spec.retained or result["outcome"] != "registered" or spec.strategy in ("recalibrate", "blend"):
+        return result
+    members = (result["version"], *spec.retained)
+    asked = replace(
+        spec,
+        job=f"{spec.job}-blend",
+        strategy="blend",
+        members=members,
+        retained=(),
+        window_s=None,
+        since=None,
+        parent=None,
+        evaluate_from=None,
+    )
+    try:
+        blend = _one(asked, services, progress)
+    except DataError as error:
+        progress(f"not blended: {error}")
+        return result | {"blend": f"not blended: {error}"}
+    told = f"blended with {', '.join(f'v{version}' for version in spec.retained)}: version {blend['version']}"
+    progress(told)
+    if blend["outcome"] != "registered":
+        return result | {"others": [blend["record"]], "blend": f"{told}, which did not pass its gates"}
+    return blend | {"others": [result["record"]], "blend": told}
+
+
+def _one(spec: TrainSpec, services: Services, progress: Progress) -> dict[str, Any]:
+    """One version."""
     watch = Stopwatch(progress)
     code = code_state(services.git)
-    prepared = prepare(spec, services, watch)
-    spec = prepared.spec
-    with watch.step("snapshot", f"snapshot of {len(prepared.at):,} rows"):
-        folder = snapshot.write_snapshot(services.root, spec.job, prepared.table, prepared.at)
-        version = services.store.snapshot(folder)
-    with watch.step("fit", f"fitting on {prepared.rows['training']:,} rows"):
-        estimator = build_estimator(services.project, services.root, prepared.frame)
-        training = prepared.frame.iloc[: prepared.training]
+    check_strategy(services.project, services.root, spec.strategy)
+    with tempfile.TemporaryDirectory(prefix="trimtab-") as folder:
+        scratch = Path(folder)
+        parents = RegistryParents(services.registry, services.runs, scratch / "parents")
+        spec = resolved(spec, services.registry, progress)
+        prepared = prepare(spec, services, parents, watch)
+        spec = prepared.spec
+        with watch.step("snapshot", f"snapshot of {len(prepared.at):,} rows"):
+            rows = snapshot.write_snapshot(services.root, spec.job, prepared.table, prepared.at)
+            version = services.store.snapshot(rows)
+        with watch.step("fit", f"{_DOING.get(spec.strategy, 'fitting')} on {prepared.rows['training']:,} rows"):
+            made = make(services.project, services.root, prepared, parents)
+            if made.text:
+                progress(made.text)
         with few_threads():
-            fit(estimator, training, prepared.target[: prepared.training], services.root)
-    with few_threads(), tempfile.TemporaryDirectory(prefix="trimtab-") as scratch:
-        record, gates = _judge(spec, services, prepared, estimator, version, code, Path(scratch), watch)
+            record, gates = _judge(spec, services, prepared, made, version, code, scratch, watch)
     deployable = gates_verdict(record.gates) is Verdict.SUCCESSFUL
     return {
         "outcome": "registered" if deployable else "rejected",
         "version": record.version,
         "record": asdict(record),
+        "others": [],
         "gates": gate_dicts(gates),
         "rows": prepared.rows,
         "contest": None if prepared.contest is None else prepared.contest.record(),
@@ -147,187 +151,46 @@ def run(spec: TrainSpec, services: Services, progress: Progress = lambda _: None
     }
 
 
-def prepare(spec: TrainSpec, services: Services, watch: Stopwatch) -> Prepared:
-    """The rows to train on and to evaluate on."""
-    project, root = services.project, services.root
-    parts: tuple[Path, ...] = ()
-    if services.reader is not None and project.data.collect:
-        with watch.step("collect", "collecting labelled rows of production"):
-            found = collect(services.reader, root / "data" / "production", history.names_of(project.data))
-            parts = found.parts
-            if found.new or found.waiting:
-                watch.progress(f"{found.new:,} rows are new, {found.waiting:,} wait for their label")
-    with watch.step("load", "reading"):
-        loaded = history.load_history(root, project, parts)
-        for note in loaded.notes:
-            watch.progress(note)
-    return chosen_of(loaded, spec, project, root, watch)
-
-
-def chosen_of(loaded: history.History, spec: TrainSpec, project: Project, root: Path, watch: Stopwatch) -> Prepared:
-    """Of a history, the rows to train on and to evaluate on.
-
-    Raises:
-        DataError: too few are left.
-        EstimatorError: the user's estimator fails in a competition of strategies.
-    """
-    maturity = project.data.label_maturity if project.data.label_time else None
-    with watch.step("maturity", "when labels are due"), few_threads():
-        due_s = due_of(loaded, project, spec.now)
-    contest = None
-    if spec.strategy == "auto":
-        with watch.step("compete", "full history and a sliding window compete"):
-            spec, contest = compete(spec, project, root, loaded, maturity, due_s)
-        watch.progress(told(contest) if contest is not None else "too few rows for a window: full history")
-    with watch.step("split", "choosing rows"):
-        chosen = select.select(
-            loaded.at,
-            loaded.known_at,
-            spec,
-            evaluation_share=project.retraining.evaluation_share,
-            label_maturity=maturity,
-            due_s=due_s,
-        )
-        return _prepared(project, loaded, chosen, spec, contest)
-
-
-def _prepared(
-    project: Project, loaded: history.History, chosen: select.Selection, spec: TrainSpec, contest: Contest | None
-) -> Prepared:
-    as_it_is = np.array_equal(chosen.order, np.arange(loaded.table.num_rows))
-    table = loaded.table if as_it_is else loaded.table.take(chosen.order).combine_chunks()
-    name = project.data.target
-    target = target_array(table, name)
-    classes = tuple(class_values(table, name)) if project.task == "classification" else None
-    positive = positive_of(project, target[: chosen.training], classes)
-    rows = {
-        "training": chosen.training,
-        "evaluation": len(chosen.order) - chosen.training,
-        "quarantined": chosen.quarantined,
-        "immature": chosen.immature,
-        "duplicates": loaded.duplicates,
-        "unlabelled": loaded.unlabelled,
-        "outside": chosen.outside,
-    }
-    return Prepared(
-        table=table,
-        features=loaded.features,
-        frame=features_frame(table, loaded.features),
-        target=target,
-        truth=target.astype(np.float64) if classes is None else encoded(target, classes),
-        at=loaded.at[chosen.order],
-        classes=classes,
-        positive=positive,
-        training=chosen.training,
-        rows=rows,
-        spec=spec,
-        contest=contest,
-    )
-
-
-def positive_of(project: Project, training: npt.NDArray[Any], classes: Sequence[ClassValue] | None) -> int:
-    """Where the positive class stands; raises DataError where the target cannot be learnt."""
-    name, rows = project.data.target, len(training)
-    if classes is None:
-        if training.min() == training.max():
-            raise DataError(f"column '{name}' (data.target) is {training[0]:g} in all {rows:,} training rows")
-        return 1
-    seen = sorted(set(training.tolist()))
-    if len(seen) < 2:
-        raise DataError(
-            f"column '{name}' (data.target) is '{seen[0]}' in all {rows:,} training rows; "
-            "a classifier needs at least two classes to learn from"
-        )
-    wanted = project.data.positive
-    matching = [value for value in classes if wanted is not None and str(value).lower() == str(wanted).lower()]
-    if wanted is not None and not matching:
-        found = ", ".join(map(str, classes[:10]))
-        raise DataError(f"data.positive is '{wanted}', but the classes of '{name}' are {found}")
-    return positive_position(classes, matching[0] if matching else None)
+_DOING = {"incremental": "learning on", "recalibrate": "recalibrating", "blend": "weighing"}
 
 
 def _judge(
     spec: TrainSpec,
     services: Services,
     prepared: Prepared,
-    estimator: Any,
+    made: Made,
     version: DataVersion,
     code: CodeState,
     scratch: Path,
     watch: Stopwatch,
 ) -> tuple[VersionRecord, tuple[GateResult, ...]]:
-    """Evaluate, package, gate and register the fitted estimator."""
-    held_out = prepared.frame.iloc[prepared.evaluation]
-    truth = prepared.truth[prepared.evaluation]
-    with watch.step("evaluate", f"evaluating on {prepared.rows['evaluation']:,} rows"):
-        ours = estimator_answers(estimator, held_out, truth, prepared.classes, prepared.positive, services.root)
+    """Package, gate and register the candidate."""
     with watch.step("baseline", "freezing the baseline"):
-        frozen = frozen_baseline(services.project, services.root, prepared, estimator, held_out, ours)
-        baseline = frozen.to_bytes()
+        baseline = made.baseline()
     with watch.step("package", "packaging"):
-        package = package_of(scratch / "package", services.project, prepared, estimator, held_out, baseline)
+        package = made.package(scratch / "package", baseline, None)
         watch.progress(f"runtime {package.runtime}: {package.reason}")
     with PackageServer(scratch / "package", scratch) as server:  # starts while the champion is compared
         with watch.step("compare", "comparing"):
-            compared = checks.performance(spec, services, prepared, ours, scratch)
+            compared = checks.performance(spec, services, prepared, made.answers, scratch)
         with watch.step("latency", "measuring latency"):
             timed = checks.latency(services.project, server, prepared)
         with watch.step("gates", "checking"):
             same = checks.parity(services.project, package)
-            gates = checks.all_gates(services.project, prepared, ours, same, compared, timed, server, scratch)
+            gates = checks.all_gates(services.project, prepared, made.answers, same, compared, timed, server, scratch)
     for gate in gates:
         watch.progress(f"gate {gate.gate}: {gate.verdict.value}: {gate.text}")
-    metrics = {"candidate": figures(ours), **compared.figures}
+    metrics = {"candidate": figures(made.answers), **compared.figures}
     with watch.step("register", "registering"):
-        run_log = written.run_log(spec, services, prepared, version, code, package, gates, metrics, scratch, watch)
+        digest = _keep(services.project, made, scratch)
+        run_log = written.run_log(
+            spec, services, prepared, made, digest, version, code, package, gates, metrics, scratch, watch
+        )
         return services.registry.register(run_log), gates
 
 
-def frozen_baseline(
-    project: Project, root: Path, prepared: Prepared, estimator: Any, held_out: pd.DataFrame, answers: Answers
-) -> Baseline:
-    """The frozen baseline of a fitted estimator."""
-    truth = prepared.truth[prepared.evaluation]
-    importance = permutation_importance(estimator, held_out, truth, prepared.classes, prepared.positive, root)
-    known = None if prepared.classes is None else np.asarray(estimator.classes_).tolist()
-    return baseline_of(
-        prepared.table,
-        prepared.features,
-        prepared.at,
-        prepared.training,
-        answers,
-        prepared.classes,
-        known,
-        project.monitoring.block,
-        importance,
-    )
-
-
-def package_of(
-    to: Path,
-    project: Project,
-    prepared: Prepared,
-    estimator: Any,
-    held_out: pd.DataFrame,
-    baseline: bytes,
-    requirements: str | None = None,
-) -> PackageResult:
-    """The fitted estimator as a sealed package in ``to``; ``requirements``: of this environment unless given."""
-    from trimtab.training.compile import build_package
-
-    two = prepared.classes is not None and len(prepared.classes) == 2
-    return build_package(
-        to,
-        estimator=estimator,
-        task=project.task,
-        model=project.name,
-        target=project.data.target,
-        time=project.data.time,
-        entity=project.data.entity,
-        features=held_out,
-        classes=None if prepared.classes is None else np.asarray(estimator.classes_).tolist(),
-        positive=prepared.classes[prepared.positive] if two and prepared.classes else None,
-        baseline=baseline,
-        requirements=environment() if requirements is None else requirements,
-        tolerance=project.gates.parity.tolerance,
-    )
+def _keep(project: Project, made: Made, scratch: Path) -> str | None:
+    """Keep the fitted estimator where later runs may learn on from it; its digest."""
+    if made.estimator is None or not keeps_estimator(project) or obstacle(made.estimator) is not None:
+        return None
+    return kept.keep(scratch / kept.FOLDER, made.estimator, project.estimator.model_dump(mode="json"))

@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from trimtab.ports import DataVersion
 from trimtab.serving.package import read_signature
 from trimtab.training import rebuild
 from trimtab.training.files import write_bytes
+from trimtab.training.parents import RegistryParents
 from trimtab.training.provenance import environment
 from trimtab.training.snapshot import FOLDER
 from trimtab.training.sources import file_md5, source_digests
@@ -135,6 +136,7 @@ def reproduce(
         where = "the recorded environment, rebuilt"
     elif others:
         where = "this environment, which is not the recorded one"
+    parents = _fetch_parents(spec, services, runs, work / "parents")
     order = {
         "root": str(root),
         "rows": str(rows),
@@ -143,6 +145,8 @@ def reproduce(
         "features": [each.name for each in read_signature(registered).inputs],
         "trained_until": record.trained_until,
         "registered": str(registered),
+        "parents": parents,
+        "parents_folder": str(work / "parents"),
         "scratch": str(work),
         "result": str(work / "result.json"),
     }
@@ -162,6 +166,27 @@ def reproduce(
         code=code,
         where=where,
     )
+
+
+def _fetch_parents(spec: dict[str, Any], services: Services, runs: Runs, folder: Path) -> list[dict[str, Any]]:
+    """The versions that the run went on from: their packages and kept estimators are a part of its record.
+
+    Returns:
+        Their records, plain.
+
+    Raises:
+        NotFoundError: one is kept no more.
+        IntegrityError: one is not what was recorded.
+    """
+    found = RegistryParents(services.registry, runs, folder)
+    records = []
+    for version in [*spec.get("members", ()), *([spec["parent"]] if spec.get("parent") is not None else [])]:
+        record = found.record(version)
+        found.package(version)
+        if spec["strategy"] == "incremental" and record.estimator is not None:
+            found.estimator_folder(record)
+        records.append(asdict(record))
+    return records
 
 
 def _json(path: Path) -> Any:

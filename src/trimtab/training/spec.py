@@ -7,7 +7,9 @@ from typing import Any, Literal, get_args
 
 from trimtab.core.domain.errors import UserError
 
-Strategy = Literal["full", "sliding-window", "auto"]
+Strategy = Literal["full", "sliding-window", "incremental", "recalibrate", "blend", "auto"]
+"""``incremental`` goes on from the fitted champion with newer rows, ``recalibrate`` maps its scores, ``blend`` lets
+registered versions answer together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +47,32 @@ class TrainSpec:
     champion: int | None = None
     """The version to compare with; None for the first."""
     actor: str = "controller"
+    parent: int | None = None
+    """With ``incremental`` and ``recalibrate``: the version that is continued or corrected, once it was looked up."""
+    members: tuple[int, ...] = ()
+    """With ``blend``: the versions that answer together."""
+    weights: tuple[float, ...] = ()
+    """With ``blend``: how much each member counts; empty: by the evidence."""
+    retained: tuple[int, ...] = ()
+    """Versions that the new one is blended with afterwards, where that gains; empty: it answers alone."""
 
     def __post_init__(self) -> None:
         if self.strategy not in get_args(Strategy):
             raise UserError(f"strategy '{self.strategy}' is not known; write one of {', '.join(get_args(Strategy))}")
         if self.strategy == "sliding-window" and not (self.window_s and self.window_s > 0):
             raise UserError(f"a sliding window needs window_s > 0, found {self.window_s}")
+        if self.strategy == "blend":
+            self._check_members()
         if self.since is not None and self.until is not None and self.since > self.until:
             raise UserError(f"since {self.since} lies after until {self.until}")
+
+    def _check_members(self) -> None:
+        found = ", ".join(map(str, self.members)) or "none"
+        if len(set(self.members)) < 2 or len(set(self.members)) < len(self.members):
+            raise UserError(f"a blend needs at least two different versions, found {found}")
+        if self.weights and (len(self.weights) != len(self.members) or min(self.weights) <= 0):
+            weights = ", ".join(map(str, self.weights))
+            raise UserError(f"a blend needs one weight above 0 for each version; versions {found}, weights {weights}")
 
 
 def to_json(spec: TrainSpec) -> dict[str, Any]:
@@ -76,7 +96,8 @@ def from_json(data: dict[str, Any]) -> TrainSpec:
     if missing := sorted({"job", "trigger", "now"} - set(data)):
         raise UserError(f"training spec lacks {', '.join(missing)}")
     quarantines = tuple(_quarantine(item) for item in data.get("quarantines", ()))
-    return TrainSpec(**(data | {"now": float(data["now"]), "quarantines": quarantines}))
+    sequences: dict[str, Any] = {name: tuple(data[name]) for name in ("members", "weights", "retained") if name in data}
+    return TrainSpec(**(data | {"now": float(data["now"]), "quarantines": quarantines} | sequences))
 
 
 def _quarantine(item: Any) -> Quarantine:

@@ -10,6 +10,7 @@ from trimtab.core.domain.gate import GateResult, gates_verdict
 from trimtab.core.domain.times import iso
 from trimtab.core.domain.verdict import Verdict
 from trimtab.ports import DataVersion, RunLog
+from trimtab.training import kept
 from trimtab.training.checks import FAIRNESS_TABLE
 from trimtab.training.provenance import CodeState
 from trimtab.training.report import report_json, report_markdown
@@ -19,13 +20,17 @@ from trimtab.training.spec import TrainSpec, to_json
 if TYPE_CHECKING:
     from trimtab.project.settings import Project
     from trimtab.training.compile import PackageResult
-    from trimtab.training.pipeline import Prepared, Services, Stopwatch
+    from trimtab.training.made import Made
+    from trimtab.training.pipeline import Services, Stopwatch
+    from trimtab.training.prepared import Prepared
 
 
 def run_log(
     spec: TrainSpec,
     services: Services,
     prepared: Prepared,
+    made: Made,
+    estimator: str | None,
     version: DataVersion,
     code: CodeState,
     package: PackageResult,
@@ -34,7 +39,7 @@ def run_log(
     scratch: Path,
     watch: Stopwatch,
 ) -> RunLog:
-    """All that the registry is told of a run that came to a package."""
+    """All that the registry is told of a run that came to a package. ``estimator``: digest of the kept one."""
     verdict = gates_verdict(gates)
     own = metrics["candidate"]
     flat = dict(own) | {
@@ -52,15 +57,19 @@ def run_log(
         "git.dirty": str(code.dirty).lower(),
         "features": json.dumps(list(prepared.features)),
     }
+    if spec.parent is not None:
+        tags["parent"] = str(spec.parent)
+    if spec.members:
+        tags["members"] = json.dumps(list(spec.members))
     if code.commit:
         tags["git.commit"] = code.commit
     return RunLog(
         name=spec.job,
         created_at=spec.now,
-        parameters=_parameters(spec, services.project, prepared),
+        parameters=_parameters(spec, services.project, prepared, made),
         metrics=flat,
         tags=tags,
-        artifacts=_artifacts(spec, services, prepared, code, gates, metrics, scratch),
+        artifacts=_artifacts(spec, services, prepared, made, code, gates, metrics, scratch),
         package=scratch / "package",
         verdict=verdict,
         gates=gates,
@@ -70,8 +79,18 @@ def run_log(
             "trained_until": float(prepared.at[prepared.training - 1]),
             "metrics": own,
             "runtime": package.runtime,
+            "parent": spec.parent,
+            "members": spec.members,
+            "estimator": estimator,
+            "made": how_made(prepared, made),
         },
     )
+
+
+def how_made(prepared: Prepared, made: Made) -> str:
+    """Why this strategy, and what was done by it."""
+    contest = prepared.contest.text if prepared.contest is not None else ""
+    return "; ".join(text for text in (contest, made.text) if text)
 
 
 def failed_log(spec: TrainSpec, project: Project, error: str, fault: str) -> RunLog:
@@ -96,7 +115,7 @@ def failed_log(spec: TrainSpec, project: Project, error: str, fault: str) -> Run
     )
 
 
-def _parameters(spec: TrainSpec, project: Project, prepared: Prepared) -> dict[str, Any]:
+def _parameters(spec: TrainSpec, project: Project, prepared: Prepared, made: Made) -> dict[str, Any]:
     found: dict[str, Any] = {
         "task": project.task,
         "metric": project.metric,
@@ -111,6 +130,8 @@ def _parameters(spec: TrainSpec, project: Project, prepared: Prepared) -> dict[s
         found["window_s"] = spec.window_s
     if prepared.contest is not None:
         found["contest"] = prepared.contest.text
+    if made.text:
+        found["made"] = made.text
     return found | {f"estimator.{name}": value for name, value in project.estimator.parameters.items()}
 
 
@@ -118,6 +139,7 @@ def _artifacts(
     spec: TrainSpec,
     services: Services,
     prepared: Prepared,
+    made: Made,
     code: CodeState,
     gates: tuple[GateResult, ...],
     metrics: dict[str, dict[str, float]],
@@ -134,6 +156,8 @@ def _artifacts(
     }
     if prepared.contest is not None:
         contents["config", "contest.json"] = json.dumps(prepared.contest.record(), indent=2)
+    if made.details:
+        contents["config", "made.json"] = json.dumps(made.details, indent=2)
     for name, content in user_modules(services.root).items():
         contents[f"code/files/{Path(name).parent.as_posix()}".removesuffix("/."), Path(name).name] = content.decode(
             errors="replace"
@@ -152,4 +176,6 @@ def _artifacts(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         found.append((path, folder))
+    if (scratch / kept.FOLDER).exists():
+        found.append((scratch / kept.FOLDER, kept.FOLDER))
     return tuple(found)

@@ -140,11 +140,11 @@ class MlflowRegistry:
         lines = [records.run_line(run, versions.get(run.info.run_id)) for run in found]
         return sorted((line for line in lines if line is not None), key=lambda line: (line.at, line.version or 0))
 
-    def files(self, run_id: str, to: Path) -> Path:
-        """Copy the run's artifacts to the directory ``to``.
+    def files(self, run_id: str, to: Path, folder: str = "") -> Path:
+        """Copy the run's artifacts, or one folder of them, to the directory ``to``.
 
         Raises:
-            NotFoundError: there is no such run, or it kept no files.
+            NotFoundError: there is no such run, or it kept no such files.
         """
         with edge.translated(f"fetch the files of run {run_id}"):
             from mlflow.artifacts import download_artifacts
@@ -152,7 +152,9 @@ class MlflowRegistry:
 
             to.mkdir(parents=True, exist_ok=True)
             try:
-                copy = download_artifacts(run_id=run_id, dst_path=str(to), tracking_uri=self._uri)
+                copy = download_artifacts(
+                    run_id=run_id, artifact_path=folder or None, dst_path=str(to), tracking_uri=self._uri
+                )
             except MlflowException as error:
                 if edge.error_code(error) != edge.NOT_FOUND:
                     raise

@@ -53,6 +53,8 @@ class StartTraining:
     """(from, until or None when open, features): rows in these windows are not trained on."""
     champion: int | None = None
     incident: str | None = None
+    retained: tuple[int, ...] = ()
+    """Versions that the new one may be blended with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,8 @@ class RetrainPolicy:
     strategy: str = "full"
     window_s: float | None = None
     """Length of the sliding window."""
+    blend: int | None = None
+    """Up to so many versions answer together; None: one."""
 
 
 @dataclass(frozen=True, slots=True)

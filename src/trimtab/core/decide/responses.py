@@ -24,7 +24,7 @@ def record_jobs(policy: Policy, status: Status, snapshot: Snapshot, now: float) 
     fact = next((job for job in snapshot.jobs if training is not None and job.job == training.spec.job), None)
     if training is None or fact is None:
         return None
-    actions: list[Action] = []
+    actions: list[Action] = [RecordVersion(other, deploy=False) for other in fact.others]
     if fact.record is not None:
         actions.append(RecordVersion(fact.record))
     version = fact.record.version if fact.record is not None else None
@@ -39,24 +39,26 @@ def _reasons_of(fact: JobFact) -> tuple[Reason, ...]:
     if fact.record is None:
         return (Reason("TrainingEnded", fact.text or fact.outcome),)
     codes = {Verdict.SUCCESSFUL: "GatePassed", Verdict.FAILED: "GateFailed"}
-    return tuple(
+    made = (Reason("StrategyChosen", fact.record.made),) if fact.record.made else ()
+    return made + tuple(
         Reason(codes.get(gate.verdict, "GateInconclusive"), f"{gate.gate}: {gate.text}", gate.value, gate.limit)
         for gate in fact.record.gates
     )
 
 
 def respond(policy: Policy, status: Status, snapshot: Snapshot, now: float) -> Move | None:
-    """An open incident asks for a new model: start one, ask for one, or hold."""
+    """An open incident asks for a new model, or for new scores of the old one: start it, ask for it, or hold."""
     if policy.mode is Mode.OBSERVE or not policy.retrain.on_drift:
         return None
     for incident in status.open_incidents:
-        if incident.remedy is not Remedy.RETRAIN or incident.severity is Severity.MINOR:
+        if incident.remedy not in (Remedy.RETRAIN, Remedy.RECALIBRATE) or incident.severity is Severity.MINOR:
             continue
         if not _may_train(policy, status, now):
             return None
         if incident.answered and not _tried_before(status, incident):
             continue  # a question about it waits for its answer
-        reason = Reason("RetrainForIncident", f"{incident.kind.value} since {iso(incident.since)}: {incident.text}")
+        code = "RecalibrateForIncident" if _recalibrates(status, incident) else "RetrainForIncident"
+        reason = Reason(code, f"{incident.kind.value} since {iso(incident.since)}: {incident.text}")
         return _train(policy, status, now, "drift", reason, incident)
     return None
 
@@ -107,22 +109,46 @@ def _newest(moments: list[float], now: float) -> float | None:
     return max((moment for moment in moments if moment <= now), default=None)
 
 
+def _recalibrates(status: Status, incident: Incident | None) -> bool:
+    """Only the base rate moved: the scores are mapped first; where that did not end it, a model is trained."""
+    return incident is not None and incident.remedy is Remedy.RECALIBRATE and not _tried_before(status, incident)
+
+
+def partners(status: Status, blend: int | None) -> tuple[int, ...]:
+    """Versions that a new one may answer together with: the champion, then the newest that passed and were never taken
+    back. A blend is none itself, and a version that was corrected gives way to its correction.
+    """
+    if blend is None:
+        return ()
+    corrected = {record.parent for record in status.versions.values() if record.strategy == "recalibrate"}
+    fit = [
+        version
+        for version, record in status.versions.items()
+        if record.deployable and not record.members and version not in status.barred and version not in corrected
+    ]
+    fit.sort(key=lambda version: (version == status.champion, version), reverse=True)
+    return tuple(fit[: blend - 1])
+
+
 def _tried_before(status: Status, incident: Incident) -> bool:
     """A run was started after the incident opened and ended without ending it (the cool-down has passed already)."""
     return any(run.started_at >= incident.opened_at for run in status.runs)
 
 
 def _train(policy: Policy, status: Status, now: float, trigger: str, reason: Reason, incident: Incident | None) -> Move:
+    recalibrates = _recalibrates(status, incident)
+    strategy = "recalibrate" if recalibrates else policy.retrain.strategy
     action = StartTraining(
         job=f"t{status.seq + 1}",
         trigger=trigger,
-        strategy=policy.retrain.strategy,
-        window_s=policy.retrain.window_s,
-        since=incident.since if incident is not None and policy.retrain.strategy == "auto" else None,
+        strategy=strategy,
+        window_s=None if recalibrates else policy.retrain.window_s,
+        since=incident.since if incident is not None and strategy in ("auto", "recalibrate") else None,
         until=now,
         quarantines=status.quarantines,
         champion=status.champion,
         incident=None if incident is None else incident.id,
+        retained=() if recalibrates else partners(status, policy.retrain.blend),
     )
     cause = None if incident is None else incident.decision
     failures = _failures_in_a_row(status)
@@ -132,7 +158,7 @@ def _train(policy: Policy, status: Status, now: float, trigger: str, reason: Rea
     if failures >= policy.retrain.breaker:
         text = f"the last {failures} training runs gave no deployable version"
         reasons = (reason, Reason("CircuitBreaker", text, failures, policy.retrain.breaker))
-    title = f"train a new version ({trigger})"
+    title = f"{'recalibrate the champion' if recalibrates else 'train a new version'} ({trigger})"
     ask = AskApproval(f"a{status.seq + 1}", title, (encode(action),))
     alert = Alert(
         Severity.MODERATE, f"approval wanted: {title}", f"{reasons[-1].text}. trimtab approve {status.seq + 1}"

@@ -20,6 +20,8 @@ class JobFact:
     """``registered``, ``rejected``, ``failed`` or ``lost``."""
     record: VersionRecord | None = None
     text: str = ""
+    others: tuple[VersionRecord, ...] = ()
+    """Versions that were registered beside it, not to be rolled out by themselves: what a blend was made of."""
 
 
 @dataclass(frozen=True, slots=True)

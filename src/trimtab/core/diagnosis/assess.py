@@ -124,11 +124,11 @@ def _concept(performance: PerformanceResult, drift: DriftResult | None) -> Diagn
 
 
 def _prior(performance: PerformanceResult, prior: Reason) -> Diagnosis:
-    """A full retrain mends it, too, and is what the loop can do by itself."""
+    """A map of the scores mends it; a full retrain would, too, and costs more."""
     reasons = (prior, Reason("LossWorse", performance.text, performance.loss, performance.baseline_loss))
     rest = (Alternative(Kind.SUDDEN_DRIFT, round(1 - (prior.value or 0.0), 4)),)
     since = performance.since_s
-    return Diagnosis(Kind.PRIOR_SHIFT, Remedy.RETRAIN, Severity.MODERATE, since, (), (), reasons, rest)
+    return Diagnosis(Kind.PRIOR_SHIFT, Remedy.RECALIBRATE, Severity.MODERATE, since, (), (), reasons, rest)
 
 
 def _shift(drift: DriftResult) -> Diagnosis:

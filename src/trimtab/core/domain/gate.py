@@ -50,6 +50,14 @@ class VersionRecord:
     git_commit: str | None = None
     git_dirty: bool = False
     strategy: str = "full"
+    parent: int | None = None
+    """The version that this one continues (``incremental``) or corrects (``recalibrate``)."""
+    members: tuple[int, ...] = ()
+    """The versions that answer together in this one (``blend``)."""
+    estimator: str | None = None
+    """sha256 of the MANIFEST of the fitted estimator that the run keeps, where a later run may learn on from it."""
+    made: str = ""
+    """How it came to be, in words: why this strategy, what was added, by which weights."""
     metrics: dict[str, float] = field(default_factory=dict)
     """On the evaluation rows."""
     runtime: str = "native"

@@ -30,8 +30,11 @@ from trimtab.training.evaluate import align, constant_answers, estimator_answers
 from trimtab.training.fit import build_estimator, few_threads, fit, user_code
 from trimtab.training.history import History, first_of_each
 from trimtab.training.leakage import leakage
-from trimtab.training.pipeline import Prepared, Stopwatch, chosen_of, frozen_baseline
+from trimtab.training.made import frozen_baseline
+from trimtab.training.pipeline import Stopwatch
+from trimtab.training.prepared import Prepared, chosen_of
 from trimtab.training.spec import TrainSpec, from_json
+from trimtab.training.summary import permutation_importance
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,7 +114,7 @@ class Workshop:
     def _train(self, spec: TrainSpec, rows: Iterable[tuple[Tape, slice]]) -> Trained:
         ground, project = self.ground, self.ground.project
         watch = Stopwatch(lambda _: None)
-        prepared = chosen_of(history_of(ground, rows), spec, project, ground.root, watch)
+        prepared = chosen_of(history_of(ground, rows), spec, project, ground.root, None, watch)
         estimator = build_estimator(project, ground.root, prepared.frame)
         held_out = prepared.frame.iloc[prepared.evaluation]
         truth = prepared.truth[prepared.evaluation]
@@ -119,7 +122,11 @@ class Workshop:
             fit(estimator, prepared.frame.iloc[: prepared.training], prepared.target[: prepared.training], ground.root)
             ours = estimator_answers(estimator, held_out, truth, prepared.classes, prepared.positive, ground.root)
             gates = self._gates(prepared, ours, spec.champion)
-            baseline = frozen_baseline(project, ground.root, prepared, estimator, held_out, ours)
+            importance = permutation_importance(
+                estimator, held_out, truth, prepared.classes, prepared.positive, ground.root
+            )
+            known = None if prepared.classes is None else np.asarray(estimator.classes_).tolist()
+            baseline = frozen_baseline(project, prepared, prepared.features, ours, known, importance)
         record = self.registry.register(_log_of(spec, prepared, gates, ours))
         self.versions[record.version] = made = Trained(record, estimator, baseline)
         return made

@@ -168,6 +168,8 @@ class Truth:
             return _found(Kind.LABEL_FAULT, Remedy.FIX_LABELS, Severity.SEVERE, self.label_fault_since)
         born = self.created[champion]
         if self.drift_since is not None and born < self.drift_since:
+            if round(self.drift_since) % 3 == 0:  # of some of them only the base rate
+                return _found(Kind.PRIOR_SHIFT, Remedy.RECALIBRATE, Severity.MODERATE, self.drift_since)
             return _found(Kind.GRADUAL_DRIFT, Remedy.RETRAIN, Severity.SEVERE, self.drift_since)
         if self.harmless_since is not None and born < self.harmless_since:
             return _found(Kind.HARMLESS_SHIFT, Remedy.NONE, Severity.MINOR, self.harmless_since, (FEATURES[1],))

@@ -111,6 +111,15 @@ def _words(answer: Row | ExampleOutput) -> str:
 
 def open_model(directory: Path, signature: Signature, digest: str) -> Model:
     """Load the files that the signature's runtime names, without verifying or proving them: ``load`` does both."""
+    model = _open(directory, signature, digest)
+    if signature.calibration is None:
+        return model
+    from trimtab.serving.runtimes.calibrated import CalibratedModel
+
+    return CalibratedModel(signature, model)
+
+
+def _open(directory: Path, signature: Signature, digest: str) -> Model:
     name = signature.runtime.name
     if name == "onnx":
         from trimtab.serving.runtimes.onnx import open_onnx
@@ -124,4 +133,9 @@ def open_model(directory: Path, signature: Signature, digest: str) -> Model:
         from trimtab.serving.runtimes.native import open_native
 
         return open_native(directory, signature, digest)
-    raise ExternalError(f"{directory} asks for runtime '{name}'; this version of Trimtab has onnx, treelite, native")
+    if name == "blend":
+        from trimtab.serving.runtimes.blend import open_blend
+
+        return open_blend(directory, signature, digest, load)
+    known = "onnx, treelite, native, blend"
+    raise ExternalError(f"{directory} asks for runtime '{name}'; this version of Trimtab has {known}")

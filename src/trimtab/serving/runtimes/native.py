@@ -74,10 +74,16 @@ def open_native(directory: Path, signature: Signature, digest: str) -> Model:
         import sklearn  # noqa: F401
     except ImportError as error:
         raise MissingLibraryError("native", error.name or "scikit-learn", "loop") from error
-    return NativeModel(signature, digest, _load_estimator(directory, settings), settings)
+    return NativeModel(signature, digest, load_estimator(directory, settings), settings)
 
 
-def _load_estimator(directory: Path, settings: NativeSettings) -> Any:
+def load_estimator(directory: Path, settings: NativeSettings) -> Any:
+    """The object in a *verified* directory.
+
+    Raises:
+        MissingLibraryError: skops is not installed.
+        ExternalError: it cannot be loaded, e.g. a module that it needs is not here.
+    """
     path = directory / (SKOPS if settings.store == "skops" else PICKLE)
     try:
         if settings.store == "skops":
