@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from trimtab.controller.desk import View
     from trimtab.controller.loop import Loop, Tick
     from trimtab.controller.observe import Champion, Observer
-    from trimtab.controller.payoff import Payoff
     from trimtab.controller.observe import Settings as Watching
+    from trimtab.controller.payoff import Payoff
     from trimtab.project.settings import Project
     from trimtab.training.pipeline import Services
 

@@ -19,7 +19,7 @@ from trimtab.controller.codec import record_of
 from trimtab.controller.comparison import Comparison
 from trimtab.controller.counted import agreed, counted
 from trimtab.controller.event_clock import AHEAD_S, EventClock
-from trimtab.controller.evidence import Answered, Evidence, answered, believable, loss_scale, seconds
+from trimtab.controller.evidence import Answered, Evidence, answered, believable, seconds
 from trimtab.controller.payoff import Payoff
 from trimtab.core.decide.snapshot import Arrivals, JobFact, Snapshot
 from trimtab.core.decide.status import Rollout, Status, Watch
