@@ -1,6 +1,6 @@
-"""Model runtimes: one interface, ``load``, and three ways to execute a package.
+"""Model runtimes: one interface, ``load``, and four ways to execute a package.
 
-``onnx`` (ONNX Runtime over a float64 matrix), ``treelite`` (float64 trees) and ``native`` (the scikit-learn object).
+``trees`` (Trimtab's own loop over trees in float64), ``onnx`` (ONNX Runtime over a float64 matrix), ``treelite`` (float64 trees) and ``native`` (the scikit-learn object).
 Each is imported when a package asks for it, so that a compiled model brings neither scikit-learn nor pandas.
 """
 

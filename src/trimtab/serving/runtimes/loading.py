@@ -112,6 +112,10 @@ def _words(answer: Row | ExampleOutput) -> str:
 def open_model(directory: Path, signature: Signature, digest: str) -> Model:
     """Load the files that the signature's runtime names, without verifying or proving them: ``load`` does both."""
     name = signature.runtime.name
+    if name == "trees":
+        from trimtab.serving.runtimes.trees import open_trees
+
+        return open_trees(directory, signature, digest)
     if name == "onnx":
         from trimtab.serving.runtimes.onnx import open_onnx
 
@@ -124,4 +128,4 @@ def open_model(directory: Path, signature: Signature, digest: str) -> Model:
         from trimtab.serving.runtimes.native import open_native
 
         return open_native(directory, signature, digest)
-    raise ExternalError(f"{directory} asks for runtime '{name}'; this version of Trimtab has onnx, treelite, native")
+    raise ExternalError(f"{directory} asks for runtime '{name}'; this version of Trimtab has trees, onnx, treelite, native")
