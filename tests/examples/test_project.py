@@ -48,4 +48,4 @@ def test_the_estimator_compiles_to_the_same_answers(prepared: prepare.Prepared, 
         time="departed_at", entity="tailnum", features=held_out, classes=[False, True], positive=True,
         baseline=b"-", requirements="",
     )  # fmt: skip
-    assert result.runtime in ("onnx", "treelite")
+    assert result.runtime in ("trees", "onnx", "treelite")

@@ -30,6 +30,7 @@ class Doubling:
     """Doubles its input, cannot stand 13, answers 7 with no number, dies of 99, and counts its calls."""
 
     digest = ""
+    direct = None
     signature = Signature(
         model="m",
         task="regression",

@@ -26,6 +26,10 @@ from trimtab.serving.package import (
     write_example,
     write_signature,
 )
+from trimtab.serving.runtimes.trees import compiled
+
+MODEL = "model.trees" if compiled() else "model.onnx"
+"""Of the default estimator, with a C compiler and without."""
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +57,9 @@ def test_the_files_are_those_of_the_contract(package: Path) -> None:
     manifest = json.loads((package / "MANIFEST.json").read_text())
     assert manifest["format"] == 1
     assert set(manifest["files"]) == {
-        "baseline.bin", "encoder.json", "example.json", "model.onnx", "requirements.txt", "signature.json",
+        "baseline.bin", "encoder.json", "example.json", MODEL, "requirements.txt", "signature.json",
     }  # fmt: skip
-    assert set(manifest["files"]["model.onnx"]) == {"sha256", "size"}
+    assert set(manifest["files"][MODEL]) == {"sha256", "size"}
     written = json.loads((package / "signature.json").read_text())
     assert {"format", "model", "task", "target", "time", "entity", "inputs", "classes", "runtime"} <= set(written)
     assert written["classes"] == [False, True]
@@ -74,7 +78,7 @@ def test_digest_is_the_manifests_own_hash_and_stable(package: Path) -> None:
     assert seal(package) == digest
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "encoder.json", "signature.json", "baseline.bin", "requirements.txt"])
+@pytest.mark.parametrize("name", [MODEL, "encoder.json", "signature.json", "baseline.bin", "requirements.txt"])
 def test_one_flipped_bit_is_refused_by_name(package: Path, name: str) -> None:
     """A disk or a copy damages a file, its size unchanged."""
     path = package / name

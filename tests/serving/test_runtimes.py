@@ -23,15 +23,19 @@ from trimtab.core.domain.errors import DataError, ExternalError, IntegrityError
 from trimtab.serving.package import ExampleOutput, seal
 from trimtab.serving.runtimes import Model, Row, load
 from trimtab.serving.runtimes.loading import same
+from trimtab.serving.runtimes.trees import compiled
 from trimtab.training import compile as compiling
 from trimtab.training.compile_columns import columns_of
 from trimtab.training.compile_parity import row_values
 
 
-def treelite_package(to: Path) -> Any:
-    forms = compiling.compiled_forms
-    with mock.patch.object(compiling, "compiled_forms", lambda *a: (f for f in forms(*a) if f[0] == "treelite")):
-        return default_package(to)
+def only(runtime: str) -> Callable[[Path], Any]:
+    def package(to: Path) -> Any:
+        forms = compiling.compiled_forms
+        with mock.patch.object(compiling, "compiled_forms", lambda *a: (f for f in forms(*a) if f[0] == runtime)):
+            return default_package(to)
+
+    return package
 
 
 def native_package(to: Path) -> Any:
@@ -40,8 +44,9 @@ def native_package(to: Path) -> Any:
 
 
 PACKAGES: dict[str, Callable[[Path], Any]] = {
-    "onnx": default_package,
-    "treelite": treelite_package,
+    **({"trees": default_package} if compiled() else {}),
+    "onnx": only("onnx"),
+    "treelite": only("treelite"),
     "native": native_package,
 }
 
@@ -187,7 +192,9 @@ def test_unknown_runtime_and_missing_library_are_one_clear_line(packages: dict[s
     signature["runtime"]["name"] = "abacus"
     (package / "signature.json").write_text(json.dumps(signature))
     seal(package)
-    with pytest.raises(ExternalError, match="runtime 'abacus'; this version of Trimtab has onnx, treelite, native"):
+    with pytest.raises(
+        ExternalError, match="runtime 'abacus'; this version of Trimtab has trees, onnx, treelite, native"
+    ):
         load(package)
 
 

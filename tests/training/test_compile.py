@@ -34,12 +34,15 @@ from tests.serving.package_tools import build, flights
 from trimtab.core.domain.errors import DataError, EstimatorError
 from trimtab.serving.package import read_example
 from trimtab.serving.runtimes import Model, load
+from trimtab.serving.runtimes.trees import compiled
 from trimtab.training import compile as compiling
 from trimtab.training.compile_columns import columns_of
 from trimtab.training.compile_trees import Trees
 from trimtab.training.estimators import default_estimator
 
 NUMBERS = ["hour", "wind"]
+TREES = ("trees", "") if compiled() else ("onnx", "trees")
+"""Runtime and form of tree ensembles, with a C compiler and without."""
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
@@ -75,21 +78,21 @@ def default_bool(frame: pd.DataFrame) -> Any:
 
 Case = tuple[Callable[[pd.DataFrame], Any], list[str] | None, str, str]
 CASES: dict[str, Case] = {
-    "default": (default_bool, None, "onnx", "trees"),
-    "forest trained with missing": (lambda _: RandomForestClassifier(20, random_state=0), NUMBERS, "onnx", "trees"),
-    "boosting with missing": (lambda _: HistGradientBoostingClassifier(max_iter=15), NUMBERS, "onnx", "trees"),
+    "default": (default_bool, None, *TREES),
+    "forest trained with missing": (lambda _: RandomForestClassifier(20, random_state=0), NUMBERS, *TREES),
+    "boosting with missing": (lambda _: HistGradientBoostingClassifier(max_iter=15), NUMBERS, *TREES),
     "boosting, numeric categories": (
-        lambda _: HistGradientBoostingClassifier(max_iter=15, categorical_features=[0]), NUMBERS, "onnx", "trees"
+        lambda _: HistGradientBoostingClassifier(max_iter=15, categorical_features=[0]), NUMBERS, *TREES
     ),
     "one-hot logistic": (lambda _: make_pipeline(one_hot(), LogisticRegression()), None, "onnx", "float64"),
     "one-hot forest": (
-        lambda _: make_pipeline(one_hot(), RandomForestClassifier(20, random_state=0)), None, "onnx", "trees"
+        lambda _: make_pipeline(one_hot(), RandomForestClassifier(20, random_state=0)), None, *TREES
     ),
     "target encoding": (
         lambda _: make_pipeline(
             ColumnTransformer([("t", TargetEncoder(random_state=0), ["carrier"])], remainder="passthrough"),
             HistGradientBoostingClassifier(max_iter=15),
-        ), None, "onnx", "trees",
+        ), None, *TREES,
     ),
     "a function of the user's": (
         lambda _: make_pipeline(
@@ -192,7 +195,7 @@ def test_the_default_regression(loss: str, tmp_path: Path) -> None:
     target = frame["hour"] * 1000.0
     estimator = default_estimator("regression", {"max_iter": 15, "loss": loss}, frame).fit(frame, target)
     result = build(tmp_path / "v", estimator, frame, None)
-    assert (result.runtime, result.parity[-1].form) == ("onnx", "trees"), result.reason
+    assert (result.runtime, result.parity[-1].form) == TREES, result.reason
     wide_answers(load(tmp_path / "v"), estimator, frame)
 
 
@@ -206,7 +209,7 @@ def test_a_wrong_converter_is_found_out_and_the_next_runtime_taken(tmp_path: Pat
         result = build(tmp_path / "v", estimator, complete)
         unseen = build(tmp_path / "w", estimator, complete, hostile=False)
     wrong = result.parity[0]
-    assert (wrong.runtime, wrong.form, wrong.passed) == ("onnx", "trees", False)
+    assert (wrong.runtime, wrong.form, wrong.passed) == (*TREES, False)
     assert 0 < wrong.differing < wrong.rows
     assert wrong.largest > 1e-3
     assert result.parity[-1].passed
@@ -334,7 +337,7 @@ def test_high_cardinality_is_grouped_and_still_exact(tmp_path: Path) -> None:
     assert frame["dest"].nunique() > 400
     estimator = default_bool(frame).fit(frame.iloc[:2500], late[:2500])
     result = build(tmp_path / "v", estimator, frame.iloc[2500:])
-    assert (result.runtime, result.parity[-1].form) == ("onnx", "trees"), result.reason
+    assert (result.runtime, result.parity[-1].form) == TREES, result.reason
     assert result.parity[-1].largest < 1e-12
     wide_answers(load(tmp_path / "v"), estimator, frame.iloc[2500:])
 
@@ -417,7 +420,7 @@ def test_a_boosting_that_codes_its_categories_by_itself(cast: str, tmp_path: Pat
     typed = frame.assign(**{name: frame[name].astype("category")})[[name, "wind"]]
     estimator = HistGradientBoostingClassifier(max_iter=15, categorical_features="from_dtype")
     result = build(tmp_path / "v", estimator.fit(typed.iloc[:400], late[:400]), typed.iloc[400:600])
-    assert (result.runtime, result.parity[-1].form) == ("onnx", "trees"), result.reason
+    assert (result.runtime, result.parity[-1].form) == TREES, result.reason
     model = load(tmp_path / "v")
     wide_answers(model, estimator, typed.iloc[600:])
     unseen = "ZZ" if cast == "text" else 99

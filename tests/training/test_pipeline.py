@@ -151,7 +151,7 @@ def test_the_champion_against_its_own_copy_differs_by_nothing(
     result = run(
         spec("twin", champion=first[2]["version"], until=START + 30 * DAY_S), services(root, registry, collect=False)
     )
-    for name in ("model.onnx", "baseline.bin", "example.json"):
+    for name in ("encoder.json", "baseline.bin", "example.json"):
         one, two = (registry.fetch(v, tmp_path / f"v{v}") / name for v in (result["version"], first[2]["version"]))
         assert one.read_bytes() == two.read_bytes()
     assert result["record"]["data_version"] == first[2]["record"]["data_version"]

@@ -35,6 +35,7 @@ from trimtab.serving.scoring.ids import IdSource
 from trimtab.serving.scoring.live import LiveDeployment
 from trimtab.serving.scoring.quick import QuickPath
 from trimtab.serving.scoring.scorer import Scored, Scorer
+from trimtab.serving.scoring.shortcut import shortcut
 from trimtab.serving.settings import ServerSettings
 
 CACHED_PATHS = 1024
@@ -56,7 +57,7 @@ class App:
         log: LogWriter,
         metrics: Metrics,
         status: Status,
-        ids: tuple[IdSource, IdSource],
+        ids: tuple[IdSource, IdSource, str],
         clock: Callable[[], float],
     ) -> None:
         self._limits = settings.limits
@@ -71,10 +72,13 @@ class App:
             lambda error: self._failure("infer", error),
         )
         self._quick = QuickPath(live, scorer, self._gatherer, settings.limits.inline_bytes)
+        self._shortcut = (
+            None if self._sync else shortcut(live, log, metrics, clock, ids[2], settings.limits.inline_bytes)
+        )
         self._log = log
         self._metrics = metrics
         self._status = status
-        self._batch_ids, self._thread_ids = ids
+        self._batch_ids, self._thread_ids = ids[:2]
         self._labelling = Labelling(log, metrics, settings.limits, clock)
         self.routes = {path.encode(): paths.Target(endpoint) for path, endpoint in settings.routes}
         self._targets: dict[bytes, paths.Target] = {}
@@ -103,6 +107,10 @@ class App:
 
     def handle(self, request: Request) -> Answer | Later | Awaitable[Answer]:
         """Answer a request. Never raises."""
+        if self._shortcut is not None:
+            body = self._shortcut.take(request)
+            if body is not None:
+                return body
         try:
             job = self._quick.take(request)
         except RequestError as error:  # overloaded
@@ -143,6 +151,9 @@ class App:
         return answer
 
     def close(self) -> None:
+        """After the last request: what was answered is handed to the log."""
+        if self._shortcut is not None:
+            self._shortcut.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     # --- errors and waiting -------------------------------------------------------------------------------------------
@@ -185,6 +196,8 @@ class App:
         if len(request.body) > self._limits.inline_bytes:
             return self._threaded(lambda ids: self._infer_batch(deployment, slot, request, ids))
         self._quick.know(request.url, deployment, slot)
+        if self._shortcut is not None:
+            self._shortcut.know(request.url, deployment, slot)
         call = _decode_infer(request, deployment, self._limits.rows)
         self._metrics.ignored_inputs += call.ignored
         if call.inputs.rows == 1 and call.outputs is None and not _wants_binary(call):

@@ -110,7 +110,9 @@ class Worker:
         version = metadata.version("trimtab")
         self.status = Status(settings, name, version, self.live, self.log, self.shadow, self.metrics, clock)
         thread_ids = IdSource(f"{tag}t")
-        self.app = App(settings, self.live, self.scorer, self.log, self.metrics, self.status, (ids, thread_ids), clock)
+        self.app = App(
+            settings, self.live, self.scorer, self.log, self.metrics, self.status, (ids, thread_ids, f"{tag}d"), clock
+        )
         variables = os.environ  # noqa: TID251  as with the clock; the SDK of traces reads it too
         self.edge = Edge(settings, self.app, self.live, self.metrics, clock, (version, name), variables)
         self.http = HttpServer(self.edge.handle, limits, clock)
@@ -136,11 +138,11 @@ class Worker:
         else:
             await self._serve_beside_others(self.place, stop)
         await self.http.drain()
+        self.app.close()
         self.shadow.finish()
         await loop.run_in_executor(None, self.log.close)
         self.status.publish()
         await loop.run_in_executor(None, self.edge.close)
-        self.app.close()
         self.live.close()
         self.presence.withdraw()
 

@@ -15,7 +15,9 @@ from trimtab.core.domain.errors import DataError
 from trimtab.serving.runtimes.encoder import ENCODER, EncoderSpec, Numbers
 from trimtab.serving.runtimes.heads import HeadSpec
 from trimtab.serving.runtimes.native import PICKLE, SKOPS, NativeSettings
+from trimtab.serving.runtimes.trees import MODEL, compiled
 from trimtab.training.compile_encoder import Source, direct_encoder, encoder_of, native_categories, split_pipeline
+from trimtab.training.compile_forest import forest_of
 from trimtab.training.compile_onnx import estimator_to_onnx, pipeline_to_onnx
 from trimtab.training.compile_trees import NotConvertibleError, Trees, head_of, read_trees, trees_to_onnx
 
@@ -41,6 +43,8 @@ def compiled_forms(estimator: Any, source: Source, classes: int | None) -> Itera
     """
     maker = _Maker(estimator, source, classes)
     if maker.is_trees:
+        if compiled():
+            yield "trees", "", maker.trees
         yield "onnx", "trees", maker.onnx_trees
     yield "onnx", "float64", lambda: maker.onnx_matrix("double")
     yield "onnx", "float32", lambda: maker.onnx_matrix("float")
@@ -56,6 +60,12 @@ class _Maker:
         self._name = type(self._final).__name__
         self.is_trees = _treelite_importer(self._final) is not None
         self._trees: tuple[Any, Trees] | None = None
+
+    def trees(self) -> Form:
+        encoder, (_, trees) = self._encoder(), self._read_trees()
+        _check_width(encoder, trees.features)
+        files = {MODEL: forest_of(trees).to_bytes(), **_encoder_file(encoder)}
+        return Form("trees", files, {"head": msgspec.to_builtins(head_of(trees))})
 
     def onnx_trees(self) -> Form:
         encoder, (_, trees) = self._encoder(), self._read_trees()

@@ -21,7 +21,7 @@ Floats = npt.NDArray[np.float64]
 
 _SPLIT, _CATEGORIES = 1, 2
 _MODES = {2: 1, 3: 0, 4: 3, 5: 2}  # treelite's operator (<, <=, >, >=) to ONNX's
-_MEMBER = 6
+MEMBER = 6
 _POSTPROCESSORS: dict[str, Link] = {
     "identity": "value",
     "exponential": "exp",
@@ -130,7 +130,7 @@ def _one_tree(tree: Any, width: int) -> dict[str, Any]:
     mode = np.zeros(len(kind), dtype=np.int64)
     for operator, onnx_mode in _MODES.items():
         mode[np.asarray(tree.get_field("cmp")) == operator] = onnx_mode
-    mode[kind == _CATEGORIES] = _MEMBER
+    mode[kind == _CATEGORIES] = MEMBER
     return {
         "left": np.where(turned, right, left),
         "right": np.where(turned, left, right),
@@ -194,7 +194,7 @@ def _scalar_node(trees: Trees, helper: Any, types: Any) -> Any:
     right = np.concatenate((trees.right[split], lone))
     mode = np.where(trees.left[nodes] >= 0, trees.mode[nodes], 0)
     tree_of = np.searchsorted(trees.roots, leaf, side="right") - 1
-    members = [np.append(trees.members[index], np.nan) for index in nodes[mode == _MEMBER]]
+    members = [np.append(trees.members[index], np.nan) for index in nodes[mode == MEMBER]]
 
     def child(of: Ints) -> list[int]:
         return [int(position) for position in np.where(trees.left[of] < 0, leaf_at[of], node_at[of])]
@@ -222,7 +222,7 @@ def _scalar_node(trees: Trees, helper: Any, types: Any) -> Any:
 
 def _vector_node(trees: Trees, helper: Any, types: Any) -> Any:
     """``TreeEnsembleRegressor`` (ai.onnx.ml 3): a vector per leaf, float64 inside; its output is always float32."""
-    if (trees.mode == _MEMBER).any():
+    if (trees.mode == MEMBER).any():
         raise NotConvertibleError("its trees have both category sets and a vector in each leaf")
     names = np.array(["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT"])
     inner = trees.left >= 0

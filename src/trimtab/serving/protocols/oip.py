@@ -247,6 +247,14 @@ def _frame(model: str, version: int, predict: ClassValue | None, kind: type, sco
     ) % (name, version, datatype.encode(), value, tail)
 
 
+def row_template(model: str, version: int, prediction: ClassValue | None, scores: int | None) -> tuple[bytes, ...]:
+    """What stands before the request's id, before the prediction id, before the numbers and behind them in the answer
+    for a single row that ``encode_row`` gives. The numbers are the scores, or a regression's value (``prediction`` None).
+    """
+    parts = _frame(model, version, prediction, prediction.__class__, scores).split(b"%b")
+    return tuple(part.replace(b"%%", b"%") for part in parts)
+
+
 def encode_row(
     model: str,
     version: int,

@@ -51,9 +51,15 @@ def times(seconds: Any, missing: npt.NDArray[np.bool_] | None = None) -> pa.Arra
     return numbers(micros, TIME, missing)
 
 
-def strings(values: Sequence[str | None]) -> pa.Array:
-    """Text; None is null. A lone surrogate, which UTF-8 cannot hold, becomes a question mark."""
+def strings(values: Sequence[str | None] | npt.NDArray[np.bytes_]) -> pa.Array:
+    """Text; None is null. A lone surrogate, which UTF-8 cannot hold, becomes a question mark.
+
+    An array of bytes holds ASCII, each as wide as the array's type.
+    """
     n = len(values)
+    if isinstance(values, np.ndarray) and values.dtype.kind == "S":
+        offsets = np.arange(n + 1, dtype=np.int32) * np.int32(values.itemsize)
+        return pa.Array.from_buffers(pa.string(), n, [None, pa.py_buffer(offsets), pa.py_buffer(values.tobytes())])
     absent = values.count(None) if isinstance(values, list | tuple) else sum(value is None for value in values)
     if absent == n:
         return nulls(pa.string(), n)

@@ -76,6 +76,7 @@ class Layout:
 
 
 Matrix = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(slots=True)
@@ -86,13 +87,15 @@ class BlockRecord:
     generation: int
     shadow: bool
     error: str | None
-    ids: Sequence[str]
-    times: Sequence[float]
+    ids: Sequence[str] | npt.NDArray[np.bytes_]
+    """As an array: all of its width."""
+    times: Sequence[float] | Floats
     """Arrivals, seconds since the epoch."""
-    event_times: Sequence[float]
+    event_times: Sequence[float] | Floats
     """May be ``times`` itself."""
-    entities: Sequence[str | None]
-    latencies_ms: Sequence[float]
+    entities: Sequence[str | None] | None
+    """None: no row has one."""
+    latencies_ms: Sequence[float] | Floats
     inputs: Mapping[str, npt.NDArray[np.generic]] | Matrix | list[Sequence[Any]] | None
     """Columns, a matrix (n, inputs), or rows in the order of the signature; None on shadow rows."""
     prediction: Sequence[Any] | npt.NDArray[np.generic] | None
@@ -106,7 +109,7 @@ def block_batches(blocks: Sequence[BlockRecord]) -> list[tuple[Slot, pa.RecordBa
 
     Under load a block is the few rows of a turn; nearly always all of them are of one kind, and become one batch.
     """
-    groups: dict[tuple[int, int, bool, str | None, type, bool], list[BlockRecord]] = {}
+    groups: dict[tuple[int, int, bool, str | None, type, bool, type], list[BlockRecord]] = {}
     for block in blocks:
         key = (
             id(block.slot),
@@ -115,6 +118,7 @@ def block_batches(blocks: Sequence[BlockRecord]) -> list[tuple[Slot, pa.RecordBa
             block.error,
             dict if isinstance(block.inputs, Mapping) else type(block.inputs),
             block.scores is None,
+            type(block.ids),
         )
         groups.setdefault(key, []).append(block)
     return [(group[0].slot, _batch(group)) for group in groups.values()]
@@ -135,9 +139,7 @@ def _batch(blocks: Sequence[BlockRecord]) -> pa.RecordBatch:
     if first.scores is None:
         scores = [nulls(pa.float64(), n)] * layout.scores
     else:
-        rows = chain.from_iterable(block.scores for block in blocks if block.scores is not None)
-        flat = np.fromiter(chain.from_iterable(rows), np.float64, n * layout.scores)
-        scores = float_columns(np.ascontiguousarray(flat.reshape(n, layout.scores).T))
+        scores = float_columns(_scores(blocks, n, layout.scores))
     arrays = [
         strings(ids),
         arrived,
@@ -145,7 +147,7 @@ def _batch(blocks: Sequence[BlockRecord]) -> pa.RecordBatch:
         numbers(np.full(n, slot.version, dtype=np.int32), pa.int32()),
         same_text(slot.arm, n),
         booleans(np.full(n, first.shadow)),
-        strings(_chained([block.entities for block in blocks])),
+        _entities(blocks, n),
         numbers(np.full(n, first.generation, dtype=np.int32), pa.int32()),
         numbers(np.array(_chained([block.latencies_ms for block in blocks]), dtype=np.float32), pa.float32()),
         same_text(first.error, n),
@@ -156,8 +158,28 @@ def _batch(blocks: Sequence[BlockRecord]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=layout.schema)
 
 
-def _chained(parts: Sequence[Sequence[Any]]) -> Sequence[Any]:
-    return parts[0] if len(parts) == 1 else list(chain.from_iterable(parts))
+def _chained(parts: Sequence[Any]) -> Any:
+    """Lists end to end as a list, arrays as an array."""
+    if len(parts) == 1:
+        return parts[0]
+    if all(isinstance(part, np.ndarray) for part in parts):
+        return np.concatenate(parts)
+    return list(chain.from_iterable(part.tolist() if isinstance(part, np.ndarray) else part for part in parts))
+
+
+def _entities(blocks: Sequence[BlockRecord], n: int) -> pa.Array:
+    if all(block.entities is None for block in blocks):
+        return nulls(pa.string(), n)
+    return strings(_chained([block.entities or [None] * len(block.ids) for block in blocks]))
+
+
+def _scores(blocks: Sequence[BlockRecord], n: int, classes: int) -> Matrix:
+    """(classes, n), each row in one piece."""
+    parts = [block.scores for block in blocks if block.scores is not None]
+    if all(isinstance(part, np.ndarray) for part in parts):
+        return _upright(parts)  # type: ignore[arg-type]
+    flat = np.fromiter(chain.from_iterable(chain.from_iterable(parts)), np.float64, n * classes)
+    return np.ascontiguousarray(flat.reshape(n, classes).T)
 
 
 def _listed(values: Sequence[Any] | npt.NDArray[np.generic] | None) -> Sequence[Any]:

@@ -25,7 +25,7 @@ from trimtab.serving.record.health import LogHealth
 from trimtab.serving.record.recorder import Recorder
 from trimtab.serving.record.records import BlockRecord, LabelRecord, block_batches, label_batch
 
-PART = 1024
+PART = 8192
 """Rows turned into a batch at a time: short enough that the event loop hardly waits for the interpreter lock."""
 
 _log = logging.getLogger("trimtab.serving")

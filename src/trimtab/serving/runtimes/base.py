@@ -40,8 +40,20 @@ Answers = tuple[list[Any], Sequence[Sequence[float]] | None]
 """Predictions and, where there are any, scores by class: one per row, in plain Python values."""
 
 
+class Direct(NamedTuple):
+    """What it takes to answer a row of present numbers at once: trees, then a link with a base."""
+
+    forest: Any
+    """``trimtab.serving.compiled.forest.Forest`` with one output."""
+    link: str
+    base: float
+
+
 class Model(Protocol):
     """A loaded, warmed and proved version. Safe to call from several threads at once."""
+
+    direct: Direct | None
+    """Where rows of numbers take a microsecond or two, and need not wait for others to share a call with."""
 
     @property
     def signature(self) -> Signature: ...

@@ -93,6 +93,8 @@ def blend_classes(signatures: Sequence[Signature]) -> tuple[ClassValue, ...] | N
 class BlendModel:
     """Scores every request with every member."""
 
+    direct = None
+
     def __init__(self, signature: Signature, digest: str, models: Sequence[Model], weights: Sequence[float]) -> None:
         """``weights``: one per model, above 0; they are taken relative to their sum."""
         self.signature, self.digest = signature, digest

@@ -22,6 +22,8 @@ FEW_ROWS = 24
 class CalibratedModel:
     """The model inside, and the map over its answers. Classes are those of the largest mapped score."""
 
+    direct = None
+
     def __init__(self, signature: Signature, inside: Model) -> None:
         """``signature``: with its calibration.
 

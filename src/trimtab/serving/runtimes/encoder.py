@@ -81,6 +81,9 @@ class Encoder:
         numbers = all(isinstance(block, Numbers) for block in spec.blocks)
         self._in_order = numbers and tuple(named) == signature.names
         """A row's values are the matrix's row."""
+        self.plain = self._in_order and not self._steps
+        """A row's values, rounded to ``single`` where that is so, are what the model takes."""
+        self.single = spec.cast == "float32"
         self._gather = self._row_plan(position)
         self._ones = np.ones(self.width)
 

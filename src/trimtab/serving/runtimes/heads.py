@@ -47,6 +47,11 @@ class Head:
         self._classes: tuple[Any, ...] = signature.classes or ()
         self._class_array = class_array(self._classes)
 
+    @property
+    def link(self) -> tuple[str, float]:
+        """The link, and what is added to a single number before it."""
+        return self._link, self._bases[0] if self._bases else 0.0
+
     def batch(self, raw: npt.NDArray[np.generic]) -> Outputs:
         """Raw numbers (n, width) to outputs."""
         if not len(raw):

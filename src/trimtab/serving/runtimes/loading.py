@@ -121,6 +121,10 @@ def open_model(directory: Path, signature: Signature, digest: str) -> Model:
 
 def _open(directory: Path, signature: Signature, digest: str) -> Model:
     name = signature.runtime.name
+    if name == "trees":
+        from trimtab.serving.runtimes.trees import open_trees
+
+        return open_trees(directory, signature, digest)
     if name == "onnx":
         from trimtab.serving.runtimes.onnx import open_onnx
 
@@ -137,5 +141,5 @@ def _open(directory: Path, signature: Signature, digest: str) -> Model:
         from trimtab.serving.runtimes.blend import open_blend
 
         return open_blend(directory, signature, digest, load)
-    known = "onnx, treelite, native, blend"
+    known = "trees, onnx, treelite, native, blend"
     raise ExternalError(f"{directory} asks for runtime '{name}'; this version of Trimtab has {known}")

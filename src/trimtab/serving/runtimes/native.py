@@ -102,6 +102,8 @@ def load_estimator(directory: Path, settings: NativeSettings) -> Any:
 class NativeModel:
     """``predict_proba`` or ``predict`` of the estimator on a DataFrame with the training dtypes."""
 
+    direct = None
+
     def __init__(self, signature: Signature, digest: str, estimator: Any, settings: NativeSettings) -> None:
         self.signature, self.digest = signature, digest
         self._estimator, self._settings = _one_job(estimator), settings

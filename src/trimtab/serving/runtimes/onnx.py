@@ -43,6 +43,8 @@ def open_onnx(directory: Path, signature: Signature, digest: str) -> Model:
 class MatrixModel:
     """Preprocessing by the encoder, the estimator by the graph: input (n, width), output (n, numbers)."""
 
+    direct = None
+
     def __init__(self, signature: Signature, digest: str, session: Any, encoder: Encoder) -> None:
         self.signature, self.digest = signature, digest
         self._encoder, self._head = encoder, Head(signature)
@@ -76,6 +78,8 @@ class MatrixModel:
 
 class ColumnsModel:
     """The whole pipeline as a graph with one input tensor (n, 1) per column: strings as strings, numbers as float32."""
+
+    direct = None
 
     def __init__(self, signature: Signature, digest: str, session: Any) -> None:
         self.signature, self.digest = signature, digest

@@ -35,6 +35,8 @@ def open_treelite(directory: Path, signature: Signature, digest: str) -> Model:
 class TreeliteModel:
     """Preprocessing by the encoder, margins by treelite, the link by the head."""
 
+    direct = None
+
     def __init__(self, signature: Signature, digest: str, trees: Any, encoder: Encoder) -> None:
         from treelite import TreeliteError, gtil
 

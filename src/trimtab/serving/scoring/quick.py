@@ -31,7 +31,7 @@ class _Tensor(msgspec.Struct):
     parameters: dict[str, Any] | None = None
 
 
-class _Infer(msgspec.Struct):
+class Infer(msgspec.Struct):
     """The message. Types are checked while decoding; anything else that the protocol allows is handed back."""
 
     inputs: tuple[_Tensor]
@@ -48,7 +48,7 @@ class QuickPath:
         self._scorer = scorer
         self._gatherer = gatherer
         self._inline_bytes = inline_bytes
-        self._decode = msgspec.json.Decoder(_Infer).decode
+        self._decode = msgspec.json.Decoder(Infer).decode
         self._known: dict[bytes, tuple[Deployment, Slot | None]] = {}
 
     def know(self, url: bytes, deployment: Deployment, slot: Slot | None) -> None:
@@ -92,7 +92,7 @@ class QuickPath:
         return None if job is None else self._gatherer.add(job)
 
     def _with_parameters(
-        self, deployment: Deployment, slot: Slot | None, message: _Infer, started: float
+        self, deployment: Deployment, slot: Slot | None, message: Infer, started: float
     ) -> RowJob | None:
         if message.parameters is None or message.parameters.get("binary_data_output"):
             return None
