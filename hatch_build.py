@@ -1,6 +1,7 @@
 """Compiles ``trimtab.serving.compiled`` where there is a C compiler; without one Trimtab is complete, and slower.
 
-``TRIMTAB_PURE=1`` leaves it out; ``TRIMTAB_COMPILED=1`` fails where it cannot be compiled (for wheels that are given to others).
+``TRIMTAB_PURE=1`` leaves it out; ``TRIMTAB_COMPILED=1`` fails where it cannot be compiled (for wheels
+that are given to others).
 """
 
 from __future__ import annotations
