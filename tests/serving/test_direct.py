@@ -6,7 +6,6 @@ import asyncio
 import json
 import math
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -320,10 +319,10 @@ def test_every_answered_id_is_in_the_log_once_after_sigterm(boosting: Path, tmp_
 
 
 @pytest.fixture(scope="module")
-def read() -> Iterator[Any]:
+def read() -> Any:
     from trimtab.serving.compiled.numbers import read_row
 
-    yield read_row
+    return read_row
 
 
 NUMBER = st.one_of(

@@ -121,7 +121,8 @@ def test_every_comparison_of_every_library(mode: int) -> None:
 def test_rows_are_rounded_as_forests_were_trained() -> None:
     """scikit-learn's forests see float32: a value between two of them falls where its rounding falls."""
     forest = replace(
-        FORESTS[0], thresholds=np.array([np.float64(np.float32(0.1)), np.inf, np.inf]), yes=np.array([1, 1, 2], np.int32),
+        FORESTS[0], thresholds=np.array([np.float64(np.float32(0.1)), np.inf, np.inf]),
+        yes=np.array([1, 1, 2], np.int32),
         features=np.zeros(3, np.int32), missing_yes=np.ones(3, np.uint8), kinds=np.zeros(3, np.uint8),
         words=np.zeros(0, np.uint64), leaves=np.array([[0.0], [1.0], [2.0]]), roots=np.zeros(1, np.int32),
         targets=np.zeros(1, np.int32), width=1, outputs=1,

@@ -125,3 +125,27 @@ def test_a_missing_home_is_refused(tmp_path: Path) -> None:
 
 def _never() -> Any:
     raise AssertionError("the project is not opened for a spec that cannot be read")
+
+
+@pytest.mark.parametrize("step", ["learning on", "registering"])
+def test_a_killed_run_that_goes_on_from_the_champion_leaves_nothing_half_made(tmp_path: Path, step: str) -> None:
+    """kill -9 while an incremental run learns or registers: done again, it is one version with its estimator kept."""
+    settings = f"{PROJECT}retraining:\n  strategy: incremental\n"
+    first = _project(tmp_path, settings, spec=SPEC | {"now": START + 20 * DAY_S, "until": START + 20 * DAY_S})
+    subprocess.run(_command(tmp_path), capture_output=True, check=True)
+    assert _result(first)["outcome"] == "registered"
+    home = tmp_path / ".trimtab" / "jobs" / "j2"
+    home.mkdir()
+    (home / "spec.json").write_text(json.dumps(SPEC | {"job": "j2", "strategy": "incremental", "champion": 1}))
+    process = subprocess.Popen(_command(tmp_path, "j2"), stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert any(line.startswith(step) for line in process.stdout)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (home / "result.json").exists()
+    done = subprocess.run(_command(tmp_path, "j2"), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    record = _result(home)["record"]
+    assert (record["version"], record["strategy"], record["parent"]) == (2, "incremental", 1)
+    assert record["estimator"] is not None
+    assert not list((tmp_path / "data" / "snapshots").glob(".j*"))

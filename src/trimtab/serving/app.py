@@ -111,6 +111,9 @@ class App:
             body = self._shortcut.take(request)
             if body is not None:
                 return body
+        return self._general(request)
+
+    def _general(self, request: Request) -> Answer | Later | Awaitable[Answer]:
         try:
             job = self._quick.take(request)
         except RequestError as error:  # overloaded

@@ -1,7 +1,8 @@
 """Model runtimes: one interface, ``load``, and five ways to execute a package.
 
 ``trees`` (Trimtab's own walk, float64), ``onnx`` (ONNX Runtime over a float64 matrix), ``treelite`` (float64 trees),
-``native`` (the scikit-learn object) and ``blend`` (the mean of several packages). ``calibrated`` goes around any of them.
+``native`` (the scikit-learn object) and ``blend`` (the mean of several packages). ``calibrated`` goes around
+any of them.
 Each is imported when a package asks for it, so that a compiled model brings neither scikit-learn nor pandas.
 """
 

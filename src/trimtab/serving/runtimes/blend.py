@@ -141,16 +141,17 @@ class BlendModel:
         if not self._classes:
             columns = [[part.weight * float(number) for number in answer[0]] for part, answer in answers]
             return [sum(numbers) for numbers in zip(*columns, strict=True)], None
-        width = len(self._classes)
-        mixed = [[0.0] * width for _ in answers[0][1][0]]
+        rows = len(answers[0][1][0])
+        mixed = np.zeros((rows, len(self._classes)))
         for part, (_, scores) in answers:
             if scores is None:
                 raise _no_scores(part)
-            weight, places = part.weight, part.places
-            for into, row in zip(mixed, scores, strict=True):
-                for place, score in zip(places, row, strict=True):
-                    into[place] += weight * score
-        return [self._classes[row.index(max(row))] for row in mixed], mixed
+            weighed = part.weight * np.array(scores)
+            if part.all_places:
+                mixed += weighed
+            else:
+                mixed[:, part.places] += weighed
+        return self._class_array[mixed.argmax(axis=1)].tolist(), mixed.tolist()
 
 
 class _Part:
@@ -165,6 +166,7 @@ class _Part:
         except ValueError as error:
             raise IntegrityError(f"signature.json does not have what a member has: {error}") from error
         self._inputs = inputs
+        self.all_places = self.places == list(range(len(signature.classes or ())))
         self._same = inputs == list(range(len(names)))
         self._plain_numbers = all(spec.type == "float64" for spec in own.inputs)
 

@@ -271,7 +271,7 @@ def depths_of(forest: ForestArrays) -> npt.NDArray[np.int32]:
 
 
 def grouped(forest: ForestArrays) -> tuple[ForestArrays, Ints]:
-    """Trees in groups of ``LANES`` of like depth, filled up with trees of one leaf that adds nothing; and their depths."""
+    """Trees in groups of ``LANES`` of like depth, filled up with leaves that add nothing; and their depths."""
     depths = depths_of(forest)
     order = np.argsort(depths, kind="stable")
     lacking = -len(order) % LANES
