@@ -68,8 +68,8 @@ def _sets(trees: Trees, sets: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.uin
     words: list[npt.NDArray[np.uint64]] = []
     starts, at = np.zeros(len(sets)), 0
     for index in np.flatnonzero(sets):
-        codes = trees.members[index]
-        codes = codes[codes >= 0].astype(np.int64)  # a set of -1 alone is empty
+        listed = trees.members[index]
+        codes = listed[listed >= 0].astype(np.int64)  # a set of -1 alone is empty
         bits = np.zeros(1 + (int(codes.max(initial=-1)) + 64) // 64, dtype=np.uint64)
         bits[0] = len(bits) - 1
         np.bitwise_or.at(bits, 1 + (codes >> 6), np.uint64(1) << (codes & 63).astype(np.uint64))

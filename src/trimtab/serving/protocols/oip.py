@@ -251,7 +251,8 @@ def row_template(model: str, version: int, prediction: ClassValue | None, scores
     """What stands before the request's id, before the prediction id, before the numbers and behind them in the answer
     for a single row that ``encode_row`` gives. The numbers are the scores, or a regression's value (no ``prediction``).
     """
-    parts = _frame(model, version, prediction, prediction.__class__, scores).split(b"%b")
+    kind: type = prediction.__class__
+    parts = _frame(model, version, prediction, kind, scores).split(b"%b")
     return tuple(part.replace(b"%%", b"%") for part in parts)
 
 

@@ -65,7 +65,7 @@ def strings(values: Sequence[str | None] | npt.NDArray[np.bytes_]) -> pa.Array:
         return nulls(pa.string(), n)
     texts = ["" if value is None else value for value in values] if absent else values
     data = "".join(texts).encode("utf-8", "replace")  # type: ignore[arg-type]
-    lengths = np.fromiter(map(len, texts), np.int32, n)  # type: ignore[arg-type]
+    lengths = np.fromiter(map(len, texts), np.int32, n)
     if len(data) != int(lengths.sum()):  # some character takes more than a byte
         encoded = [text.encode("utf-8", "replace") for text in texts]  # type: ignore[union-attr]
         lengths = np.fromiter(map(len, encoded), np.int32, n)

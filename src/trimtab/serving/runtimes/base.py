@@ -52,8 +52,10 @@ class Direct(NamedTuple):
 class Model(Protocol):
     """A loaded, warmed and proved version. Safe to call from several threads at once."""
 
-    direct: Direct | None
-    """Where rows of numbers take a microsecond or two, and need not wait for others to share a call with."""
+    @property
+    def direct(self) -> Direct | None:
+        """Where rows of numbers take a microsecond or two, and need not wait for others to share a call with."""
+        ...
 
     @property
     def signature(self) -> Signature: ...

@@ -60,7 +60,8 @@ class ForestArrays:
     def to_bytes(self) -> bytes:
         """The content of ``model.trees``."""
         content = io.BytesIO()
-        np.savez(content, **{name: np.asarray(getattr(self, name)) for name in self.__dataclass_fields__})
+        arrays: dict[str, Any] = {name: np.asarray(getattr(self, name)) for name in self.__dataclass_fields__}
+        np.savez(content, **arrays)
         return content.getvalue()
 
 
@@ -117,11 +118,11 @@ def compiled() -> bool:
 def walker(forest: ForestArrays, single: bool) -> Walker:
     """The compiled one where it is there. ``single``: rows are rounded to float32 first."""
     try:
-        from trimtab.serving.compiled.forest import Forest
+        from trimtab.serving.compiled import forest as compiled_forest
     except ImportError:
         return NumpyWalker(forest, single)
     arrays, depths = grouped(forest)
-    return Forest(
+    return compiled_forest.Forest(
         arrays.thresholds,
         arrays.yes,
         arrays.features,

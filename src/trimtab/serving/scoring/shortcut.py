@@ -22,7 +22,7 @@ from trimtab.serving.scoring.live import LiveDeployment
 from trimtab.serving.scoring.quick import Infer
 
 if TYPE_CHECKING:
-    from trimtab.serving.compiled.direct import Columns, Direct, Version
+    from trimtab.serving.compiled import direct as shortest
     from trimtab.serving.net.http import Request
 
 CLOSE_S = 0.05
@@ -58,7 +58,7 @@ class Shortcut:
         self._metrics = metrics
         self._decode = msgspec.json.Decoder(Infer).decode
         encode = msgspec.json.Encoder().encode
-        self._direct: Direct = compiled.Direct(
+        self._direct: shortest.Direct = compiled.Direct(
             live, self._around, encode, clock, self._record, _soon, tag, inline_bytes
         )
         self.take: Callable[[Request], bytes | None] = self._direct.take
@@ -74,7 +74,7 @@ class Shortcut:
         if versions:
             self._direct.know(url, deployment, None if only is None else versions.get(only.version), versions)
 
-    def _version(self, slot: Slot) -> Version:
+    def _version(self, slot: Slot) -> shortest.Version:
         direct, signature = slot.model.direct, slot.signature
         assert direct is not None  # noqa: S101  _fits has looked
         classes = signature.classes
@@ -83,7 +83,7 @@ class Shortcut:
             row_template(signature.model, slot.version, kind, None if classes is None else len(classes))
             for kind in kinds
         )
-        version: Version = self._compiled.Version(
+        version: shortest.Version = self._compiled.Version(
             slot, direct.forest, direct.link, direct.base, slot.layout.floats, classes or (), templates
         )
         return version
@@ -110,7 +110,7 @@ class Shortcut:
             return True, b"", True
         return True, b',"id":%b' % msgspec.json.encode(message.id), False
 
-    def _record(self, version: Version, generation: int, columns: Columns) -> None:
+    def _record(self, version: shortest.Version, generation: int, columns: shortest.Columns) -> None:
         ids, times, seconds, rows, positions, answers = columns
         slot: Slot = version.slot
         classes = version.classes
