@@ -51,7 +51,9 @@ def renamed(case: Case, changes: Mapping[str, Change]) -> list[Finding]:
         match, evidence = min((_match(old, now, new) for old in (counts.before, counts.just)), key=lambda each: each[1])
         if not _gone(counts, match):
             evidence /= _wander(counts)
-        alike = _same_words([names[at] for at in new], [names[at] for at in np.flatnonzero(counts.before > 0)])
+        gone = [at for at in np.flatnonzero(counts.before > 0) if _gone(counts, {int(at): int(at)})]
+        fresh, had = [names[at] for at in new], [names[at] for at in np.flatnonzero(counts.before > 0)]
+        alike = _same_words(fresh, had, 0.6) or _same_words(fresh, [names[at] for at in gone], 0.0)
         whole = came > WHOLE_MIN  # no segment comes without the others
         if alike is None and not whole and (evidence < EVIDENCE_MIN or not match):
             continue
@@ -68,7 +70,7 @@ def _gone(counts: Counts, match: dict[int, int]) -> bool:
     """The old names do not come any more."""
     share = counts.just / max(float(counts.just.sum()), 1.0)
     now = counts.now / max(float(counts.now.sum()), 1.0)
-    return bool(match) and all(now[old] < GONE_MAX * share[old] for old in match)
+    return bool(match) and all(share[old] > 0 and now[old] < GONE_MAX * share[old] for old in match)
 
 
 def _wander(counts: Counts) -> float:
@@ -160,8 +162,9 @@ def _nats(counts: Numbers, shares_of: Numbers) -> float:
     return float((counts * np.log(mixed)).sum())
 
 
-def _same_words(new: list[str], old: list[str]) -> dict[str, str] | None:
-    """New levels that are old ones in another spelling: case, blanks, accents, or bytes read in the wrong encoding."""
+def _same_words(new: list[str], old: list[str], share: float) -> dict[str, str] | None:
+    """New levels that are old ones in another spelling: case, blanks, accents, or bytes read in the wrong encoding;
+    None where they are less than this share of the new levels."""
     plain = {_plain(level): level for level in old}
     found = {plain[key]: level for level in new if (key := _plain(level)) in plain}
     for level in new:
@@ -172,7 +175,7 @@ def _same_words(new: list[str], old: list[str]) -> dict[str, str] | None:
                 each.encode("ascii", "ignore").decode(),
             ):
                 found[each] = level
-    return found if found and len(found) >= 0.6 * len(new) else None
+    return found if found and len(found) >= share * len(new) else None
 
 
 def _plain(level: str) -> str:

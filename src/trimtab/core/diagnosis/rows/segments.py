@@ -16,6 +16,8 @@ from trimtab.core.profiles.columns import Categorical
 
 SHARE_MIN = 0.02
 RUNS = 8
+FEW = 15
+"""Cells of a number that is no more than a code."""
 ROWS_MIN = 300
 MOVED_MAX = 0.15
 """Kolmogorov-Smirnov distance by which the known values may move when a segment comes beside them."""
@@ -58,7 +60,7 @@ def _beside(case: Case, name: str, change: Change) -> bool:
     """The values that were known before go on as before: a segment comes beside them. A column that drifts beyond its
     range takes the known ones along, and has been on its way."""
     column = case.reference[name]
-    if isinstance(column, Categorical) or case.cells[name].by_level:
+    if isinstance(column, Categorical) or case.cells[name].size < FEW:
         return True
     column, current = numbers(column), numbers(case.current[name])
     low, high = float(np.nanmin(column)), float(np.nanmax(column))

@@ -39,7 +39,9 @@ COMMON = 0.2
 SHARE_MIN = 0.03
 """A smaller share of rows is no flood."""
 STEADY = 0.01
-"""Where more is missing by nature, what is missing also changes by nature: a flood must at least double it."""
+"""Where more is missing by nature, what is missing also changes by nature."""
+SHARE_WANDERS = 0.05
+"""There a flood is at least so many rows more, and two and a half times the most before."""
 
 
 def missing(case: Case) -> list[Finding]:
@@ -50,6 +52,8 @@ def missing(case: Case) -> list[Finding]:
         stand_in, what = _stand_in(case, name)
         flags = now | stand_in
         before = cells.reference == cells.missing
+        if float(stand_in.mean()) > SHARE_MIN:  # a new value is told from none, however much is missing by nature
+            flags, before = stand_in, np.zeros_like(before)
         if float(flags.mean()) < SHARE_MIN / 4:
             continue
         change = scan(before.astype(np.int64), flags.astype(np.int64), 2)
@@ -57,7 +61,7 @@ def missing(case: Case) -> list[Finding]:
         usual = max(
             record(before, change.end - change.first), float(flags[: change.first].mean()) if change.first else 0
         )
-        limit = usual + max(SHARE_MIN, usual)
+        limit = usual + (SHARE_MIN if usual < STEADY else max(SHARE_WANDERS, 1.5 * usual))
         if not change.real or share <= limit:
             continue
         sure = confidence(change.ratio, 1.0) * confidence(share - usual, (limit - usual) / (2 if usual < STEADY else 1))
