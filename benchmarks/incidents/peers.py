@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -71,7 +72,9 @@ Path(sys.argv[2]).write_text(json.dumps(out))
 def alarms(python: str, code: str, folder: Path) -> dict[str, Any]:
     """Alarm, or the words of a failure, by incident."""
     answer = folder / "answer.txt"
-    subprocess.run([python, "-c", code + LOOP, str(folder), str(answer)], check=True, stdout=subprocess.DEVNULL)
+    silent = {**os.environ, "DO_NOT_TRACK": "1", "NML_DISABLE_USAGE_LOGGING": "1"}
+    command = [python, "-c", code + LOOP, str(folder), str(answer)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=silent)
     found: dict[str, Any] = json.loads(answer.read_text())
     return found
 

@@ -101,6 +101,11 @@ class OfflineModel:
         kind = HistGradientBoostingClassifier if self.classes else HistGradientBoostingRegressor
         known = np.isfinite(self.labels[: self.cut])
         rows = np.flatnonzero(known)
+        if len(np.unique(self.labels[rows])) < 2:
+            raise DataError(
+                f"target '{self.target}' has fewer than two values in the oldest four fifths of the reference, "
+                "from which the model learns"
+            )
         estimator = kind(categorical_features="from_dtype", random_state=0)
         with calm(len(rows)):
             return estimator.fit(fittable(self.frame(take_rows(self.features, rows))), self.labels[rows])
