@@ -154,25 +154,26 @@ def _unlike(a: pd.Series, b: pd.Series) -> bool:
 
 
 def repeated(s: Stage) -> None:
-    """Duplicates, a gap, or an older batch again."""
-    kind = ("duplicates", "gap", "stale")[int(s.rng.integers(3))]
+    """Duplicates, or an older batch again."""
+    kind = ("duplicates", "stale")[int(s.rng.integers(2))]
     share = s.of(0.1, 0.3, 0.6)
+    s.cut()
     if kind == "duplicates":
-        s.cut()
         again = np.sort(s.rng.choice(len(s.after), int(share * len(s.after)), replace=False))
         s.after = pd.concat([s.after, s.after.iloc[again]]).sort_values(TIME, kind="stable").iloc[: s.size]
-    elif kind == "gap":
-        s.cut()
-        hole = s.of(0.2, 0.4, 0.6)
-        s.after = s.after.iloc[int(hole * len(s.after)) :]
     else:
-        s.cut()
         old = s.before.iloc[-int(min(1.0, 2 * share) * min(len(s.before), len(s.after))) :]
-        place = slice(0, len(old))
         copy = old.copy()
-        copy[TIME] = s.after[TIME].iloc[place].to_numpy()
+        copy[TIME] = s.after[TIME].iloc[: len(old)].to_numpy()
         s.after = pd.concat([copy, s.after.iloc[len(old) :]])
     s.recipe = kind
+
+
+def gap(s: Stage) -> None:
+    """Rows that do not come."""
+    s.cut()
+    s.columns, s.recipe = [], "gap"
+    s.after = s.after.iloc[int(s.of(0.2, 0.4, 0.6) * len(s.after)) :]
 
 
 def labels(s: Stage) -> None:
@@ -287,6 +288,7 @@ SCENARIOS: dict[str, tuple[Callable[[Stage], None], frozenset[str]]] = {
     "rename": (rename, DATA),
     "swap": (swap, DATA),
     "repeated": (repeated, DATA),
+    "gap": (gap, DATA),
     "labels": (labels, LABEL),
     "sudden": (sudden, frozenset({"retrain"})),
     "gradual": (gradual, frozenset({"retrain"})),
@@ -327,7 +329,7 @@ def make(
     )
     recipe(stage)
     after = stage.after
-    if retimed and scenario not in ("repeated", "segment"):
+    if retimed and scenario not in ("repeated", "gap", "segment"):
         after = after.assign(**{TIME: frame[TIME].iloc[first + clean :].iloc[: len(after)].to_numpy()})
     current = pd.concat([stage.before, after], ignore_index=True)
     if late:

@@ -1,7 +1,9 @@
 """Score `trimtab.diagnose` on incidents put into hosts.
 
     python benchmarks/incidents/run.py [--data FOLDER] [--hosts known|held-out|all|a,b] [--levels middle]
-        [--scenarios all|a,b] [--orders shuffled,real] [--seeds 2] [--out results.json]
+        [--scenarios all|a,b] [--orders shuffled,real] [--seeds 2] [--out results.json] [--export FOLDER]
+
+Beside it, ADWIN on the losses of the same rows. `--export` keeps the incidents as files, for `peers.py`.
 
 One process. Prints a line per miss and tables at the end. Hosts that need the folder are left out without it.
 """
@@ -23,7 +25,9 @@ from report import tables
 
 from incidents import LEVELS, QUIET, REFERENCE, SCENARIOS, Incident, NotHereError, make
 from trimtab import api
-from trimtab.offline import Delay, OfflineModel
+from trimtab.core.profiles.scorecard import row_losses
+from trimtab.offline import Delay, Live, OfflineModel
+from trimtab.replay.backtest.adwin import Adwin
 
 
 def ranked(found: Host, fitted: OfflineModel) -> list[str]:
@@ -99,6 +103,35 @@ def score(world: World, incident: Incident) -> dict[str, Any]:
     return out
 
 
+def adwin(world: World, incident: Incident) -> bool:
+    """Whether ADWIN (0.002) on the losses of the model, reference tail first, cuts with a higher mean in current."""
+    held = None if incident.scenario == "segment" else world.model.fitted
+    model = OfflineModel.fit(incident.reference, TARGET, TIME, (), held, Delay())
+    live = Live.of(model, incident.current, ())
+    tail = model.labels[len(model.labels) - len(model.tail_scores()) :]
+    known, new = row_losses(model.tail_scores(), tail), row_losses(live.scores, live.labels)
+    known, new = known[np.isfinite(known)], new[np.isfinite(new)]
+    top = float(np.quantile(known, 0.99)) or 1.0
+    detector = Adwin()
+    detector.add_all(np.clip(known / top, 0, 1))
+    return any((cut := detector.add_all(part)) is not None and cut[1] > cut[0] for part in _parts(new / top))
+
+
+def _parts(values: np.ndarray) -> list[np.ndarray]:
+    return [np.clip(part, 0, 1) for part in np.array_split(values, max(len(values) // 32, 1))]
+
+
+def keep(folder: Path, row: dict[str, Any], incident: Incident, right: list[str]) -> None:
+    """Both tables and what is right, for tools in environments of their own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = "-".join(str(row[key]) for key in ("host", "order", "scenario", "level", "seed"))
+    for part, frame in (("reference", incident.reference), ("current", incident.current)):
+        plain = frame.assign(**{TARGET: pd.to_numeric(frame[TARGET], errors="coerce")})
+        texts = [c for c in plain.columns if plain[c].dtype == object]
+        plain.astype(dict.fromkeys(texts, "string")).to_parquet(folder / f"{name}.{part}.parquet")
+    (folder / f"{name}.json").write_text(json.dumps({**row, "right_actions": right}))
+
+
 def plan(args: argparse.Namespace) -> Iterator[tuple[World, str, str, int, str]]:
     names = [*PACKAGED, *(LISTED if args.data else {})]
     held = {**PACKAGED, **{name: each[0] for name, each in LISTED.items()}}
@@ -130,6 +163,7 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--rows", type=int, default=30_000)
     parser.add_argument("--out", type=Path, default=None)
+    parser.add_argument("--export", type=Path, default=None)
     args = parser.parse_args()
     done: list[dict[str, Any]] = []
     for world, scenario, level, seed, order in plan(args):
@@ -140,6 +174,9 @@ def main() -> None:
         except NotHereError:
             continue
         row = {**score(world, incident), "seed": seed, "order": order, "late": late, "retimed": retimed}
+        row["adwin"] = adwin(world, incident)
+        if args.export:
+            keep(args.export, row, incident, sorted(incident.right))
         done.append(row)
         if not row["right"] or row.get("columns") is False or row.get("off", 0.0) > 0.05:
             print(_line(row), flush=True)

@@ -74,6 +74,8 @@ class OfflineModel:
     ) -> OfflineModel:
         """Raises DataError for missing columns, missing times, or a target of a single value."""
         columns = dict(read(reference))
+        if not rows_of(columns):
+            raise DataError("the reference table has no rows")
         times = _numbers(columns, time)
         order = np.argsort(times, kind="stable")
         columns = take_rows(columns, order)
@@ -100,6 +102,11 @@ class OfflineModel:
         kind = HistGradientBoostingClassifier if self.classes else HistGradientBoostingRegressor
         known = np.isfinite(self.labels[: self.cut])
         rows = np.flatnonzero(known)
+        if len(np.unique(self.labels[rows])) < 2:
+            raise DataError(
+                f"target '{self.target}' has fewer than two values in the oldest four fifths of the reference, "
+                "from which the model learns"
+            )
         estimator = kind(categorical_features="from_dtype", random_state=0)
         with calm(len(rows)):
             return estimator.fit(fittable(self.frame(take_rows(self.features, rows))), self.labels[rows])
@@ -126,7 +133,14 @@ class OfflineModel:
         with calm(len(frame)):
             found = self.fitted.predict_proba(frame) if self.classes else self.fitted.predict(frame)
         scores = np.asarray(found, dtype=np.float64)
-        return scores[:, self._order(scores.shape[1])] if self.classes else scores
+        if not self.classes:
+            return scores
+        if not self.given and len(scores) and scores.shape[1] < len(self.classes):
+            own = np.asarray(self.fitted.classes_, dtype=np.intp)  # a class that only the newest fifth has
+            every = np.zeros((len(scores), len(self.classes)))
+            every[:, own] = scores
+            return every
+        return scores[:, self._order(scores.shape[1])]
 
     def _order(self, scored: int) -> list[int]:
         """Where the model's scores of our classes stand."""
@@ -300,8 +314,18 @@ def encode(label: Column, classes: tuple[str, ...]) -> Numbers:
         return found
     out = np.full(len(label), np.nan)
     for name, at in index.items():
-        out[label == float(name)] = at
+        value = _value(name)
+        if value is not None:
+            out[label == value] = at
     return out
+
+
+def _value(name: str) -> float | None:
+    """The number that a class is called, if it is one."""
+    try:
+        return float(name)
+    except ValueError:
+        return None
 
 
 def _classes(label: Column, target: str) -> tuple[str, ...]:

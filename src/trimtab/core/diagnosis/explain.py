@@ -14,7 +14,8 @@ import numpy as np
 
 from trimtab.core.diagnosis.result import Block, Fault, PerformanceResult
 from trimtab.core.diagnosis.rows.outcomes import Outcomes
-from trimtab.core.diagnosis.rows.relations import Relation, prior_shift, slope_of, turned_round
+from trimtab.core.diagnosis.rows.prior import prior_shift
+from trimtab.core.diagnosis.rows.relations import Relation, slope_of, turned_round
 from trimtab.core.diagnosis.rows.when import Change
 from trimtab.core.diagnosis.signals import Flags
 from trimtab.core.domain.verdict import Reason, Severity
@@ -47,7 +48,7 @@ def explain(
     if abs(seen.slope) < UNRELATED_MAX:
         text = f"labels follow the scores by {seen.slope:.2f} (1 before)"
         return _fault("LabelsUnrelated", performance.since_s, text, seen.slope, UNRELATED_MAX), None
-    sure, text = prior_shift(seen)
+    sure, text = prior_shift(seen, ("0", "1"), ordered=False)
     return None, Reason("PriorShift", text, sure, SURE) if sure >= SURE else None
 
 
@@ -65,10 +66,12 @@ def _relation(baseline: Baseline, blocks: Sequence[Block], judged: Flags, since_
     if known < ROWS_MIN or now < ROWS_MIN:
         return None
     total = len(score)
-    found = Outcomes(False, np.arange(total - known), score, outcome, (score - outcome) ** 2, known)
+    scores, loss = np.stack([1 - score, score], axis=1), (score - outcome) ** 2
+    found = Outcomes(False, np.arange(total - known), score, outcome, loss, known, np.arange(known), scores, outcome)
     since = np.arange(total) >= total - now
     change = Change(total - known - now, total - known, 1.0, 0.5)
-    return Relation(found, change, True, False, since, ~since, [], 0.0, 0.0, slope_of(found, since, ~since), 1.0)
+    slope = slope_of(found, since, ~since)
+    return Relation(found, change, True, False, since, ~since, [], 0.0, 0.0, slope, 1.0)
 
 
 def _rows(card: Scorecard) -> tuple[Numbers, Numbers]:

@@ -17,6 +17,10 @@ from trimtab.core.profiles.columns import take_rows
 KEPT_MAX = 0.35
 """Share of the tie that a broken column may have left."""
 ERRORS_MIN = 6.0
+USUAL_MIN = 0.5
+"""Share of the tie that must have been there just before."""
+NEAR = 600
+"""Rows that are 'just before' and 'just after'."""
 ASKED_MAX = 4
 """Columns that are asked for; each costs a fit."""
 
@@ -34,15 +38,25 @@ def incoherent(case: Case, changes: dict[str, Change], tie: Callable[[str], Bond
         if not bond.tells or len(rows) < 30:
             continue
         kept, errors = bond.lost(take_rows(case.current, rows))
-        clean = _some(np.flatnonzero(known[: change.first]))
-        usual = bond.kept(take_rows(case.current, clean)) if len(clean) >= 100 else 1.0
-        if kept > KEPT_MAX * min(usual, 1.0) or errors < ERRORS_MIN:
+        usual = _just_before(case, bond, known, change.first)
+        if usual < USUAL_MIN or kept > KEPT_MAX * min(usual, 1.0) or errors < ERRORS_MIN:
             continue
+        if bond.kept(take_rows(case.current, rows[:NEAR])) > KEPT_MAX * min(usual, 1.0):
+            continue  # it loosened bit by bit
         text = f"{name}: its tie to the other columns fell to {kept:.0%} of what it was"
         sure = confidence(errors, ERRORS_MIN) * confidence(KEPT_MAX, max(kept, 1e-3), 1.5)
         first, end = change.first, change.end
         out.append(Finding(Kind.DATA_FAULT, "BrokenRelation", (name,), first, end, sure, text, kept, KEPT_MAX))
     return out
+
+
+def _just_before(case: Case, bond: Bond, known: Flags, first: int) -> float:
+    """The tie in the rows just before, those of the reference where current has too few: a tie that loosens by itself
+    was loose already."""
+    clean = np.flatnonzero(known[:first])[-NEAR:]
+    if len(clean) >= NEAR // 4:
+        return bond.kept(take_rows(case.current, clean))
+    return bond.kept(take_rows(case.reference, slice(-NEAR, None)))
 
 
 def _foreign(case: Case) -> Flags:

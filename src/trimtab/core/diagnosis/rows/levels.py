@@ -8,12 +8,16 @@ stretch; their likelihood ratio decides.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from trimtab.core.diagnosis.rows.case import Case, numbers
 from trimtab.core.diagnosis.rows.finding import Finding, confidence
-from trimtab.core.diagnosis.rows.when import Change
+from trimtab.core.diagnosis.rows.shift import calendar
+from trimtab.core.diagnosis.rows.values import apart, longest_run
+from trimtab.core.diagnosis.rows.when import Change, scan
 from trimtab.core.domain.diagnosis import Kind
 from trimtab.core.profiles.columns import Categorical, Numbers
 
@@ -23,23 +27,33 @@ SHARE_MIN = 0.01
 WHOLE_MIN = 0.85
 """Share of new levels from which the column is re-coded as a whole."""
 DISTINCT_MAX = 200
+GONE_MAX = 0.1
+"""Share of its rows that a level which goes on under another name may keep."""
+RUNS_MIN = 3
+"""Times the longest run of one level that a stretch of new ones lasts, at least."""
+JUST_MIN = 500
+"""Rows just before a stretch that tell how common its levels were."""
 
 
-def renamed(case: Case, changes: dict[str, Change]) -> list[Finding]:
+def renamed(case: Case, changes: Mapping[str, Change]) -> list[Finding]:
     """Levels that go on under new names."""
     out = []
-    for name, change in changes.items():
-        if not change.real:
+    for name, own in changes.items():
+        change = own if own.real and calendar(case.cells[name]) else _came(case, name)
+        counts = None if change is None else counted(case, name, change)
+        if change is None or counts is None:
             continue
-        before, now, names = shares(case, name, change)
-        if not len(names):
-            continue
-        new = np.flatnonzero((before == 0) & (now > 0))
+        now, names = counts.now, counts.names
+        new = np.flatnonzero((counts.before == 0) & (now > 0))
         came = float(now[new].sum()) / max(float(now.sum()), 1.0)
         if came < SHARE_MIN:
             continue
-        match, evidence = _match(before, now, new)
-        alike = _same_words([names[at] for at in new], [names[at] for at in np.flatnonzero(before > 0)])
+        match, evidence = min((_match(old, now, new) for old in (counts.before, counts.just)), key=lambda each: each[1])
+        if not _gone(counts, match):
+            evidence /= _wander(counts)
+        gone = [at for at in np.flatnonzero(counts.before > 0) if _gone(counts, {int(at): int(at)})]
+        fresh, had = [names[at] for at in new], [names[at] for at in np.flatnonzero(counts.before > 0)]
+        alike = _same_words(fresh, had, 0.6) or _same_words(fresh, [names[at] for at in gone], 0.0)
         whole = came > WHOLE_MIN  # no segment comes without the others
         if alike is None and not whole and (evidence < EVIDENCE_MIN or not match):
             continue
@@ -52,29 +66,71 @@ def renamed(case: Case, changes: dict[str, Change]) -> list[Finding]:
     return out
 
 
-def shares(case: Case, name: str, change: Change) -> tuple[Numbers, Numbers, list[str]]:
-    """Counts by value in the reference and in the stretch; nothing for a number with many values."""
+def _gone(counts: Counts, match: dict[int, int]) -> bool:
+    """The old names do not come any more."""
+    share = counts.just / max(float(counts.just.sum()), 1.0)
+    now = counts.now / max(float(counts.now.sum()), 1.0)
+    return bool(match) and all(share[old] > 0 and now[old] < GONE_MAX * share[old] for old in match)
+
+
+def _wander(counts: Counts) -> float:
+    """How many times more than chance the shares of levels differ between the reference and the rows just before."""
+    gain, free = apart(counts.before, counts.just)
+    return max(gain / max(free, 1), 1.0)
+
+
+def _came(case: Case, name: str) -> Change | None:
+    """The stretch in which levels come that the reference does not have, whatever else the column does."""
+    cells = case.cells[name]
+    flags = cells.outside(cells.current)
+    if not cells.by_level or calendar(cells) or float(flags.mean()) < SHARE_MIN / 4:
+        return None
+    change = scan(np.zeros(len(cells.reference), dtype=np.int64), flags.astype(np.int64), 2)
+    usual = longest_run(cells.reference)[1]  # a month or a batch comes in one piece, and goes
+    return change if change.real and change.end - change.first > RUNS_MIN * usual else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Counts:
+    """Rows by value."""
+
+    names: list[str]
+    before: Numbers
+    """In the reference."""
+    just: Numbers
+    """In as many rows as the stretch has, just before it: some columns never stand still."""
+    now: Numbers
+
+
+def counted(case: Case, name: str, change: Change) -> Counts | None:
+    """Counts by value; None for a number with many values."""
     reference, current = case.reference[name], case.current[name]
-    stretch = slice(change.first, change.end)
     if isinstance(reference, Categorical) and isinstance(current, Categorical):
         names = list(dict.fromkeys([*reference.levels, *current.levels]))
         index = {level: at for at, level in enumerate(names)}
-        old = np.array([index[level] for level in reference.levels] + [0])[reference.codes[reference.codes >= 0]]
-        codes = current.codes[stretch]
-        new = np.array([index[level] for level in current.levels] + [0])[codes[codes >= 0]]
+        old = np.array([index[level] for level in reference.levels] + [-1], dtype=np.int64)[reference.codes]
+        new = np.array([index[level] for level in current.levels] + [-1], dtype=np.int64)[current.codes]
     else:
         reference, current = numbers(reference), numbers(current)
-        known, fresh = reference[np.isfinite(reference)], current[stretch][np.isfinite(current[stretch])]
-        values = np.unique(known)
+        values = np.unique(reference[np.isfinite(reference)])
         if len(values) > 30:
-            return np.zeros(0), np.zeros(0), []
-        values = np.union1d(values, fresh)
+            return None
+        stretch = current[change.first : change.end]
+        values = np.union1d(values, stretch[np.isfinite(stretch)])
         if len(values) > DISTINCT_MAX:
-            return np.zeros(0), np.zeros(0), []
+            return None
         names = [f"{value:g}" for value in values]
-        old, new = np.searchsorted(values, known), np.searchsorted(values, fresh)
-    size = len(names)
-    return np.bincount(old, minlength=size).astype(float), np.bincount(new, minlength=size).astype(float), names
+        old, new = (
+            np.where(np.isfinite(each), np.searchsorted(values, each), -1).clip(max=len(values) - 1)
+            for each in (reference, current)
+        )
+    size = max(change.end - change.first, JUST_MIN)
+    just = np.concatenate([old[-size:], new[: change.first]])[-size:]
+    before, recent, now = (
+        np.bincount(codes[codes >= 0], minlength=len(names)).astype(np.float64)
+        for codes in (old, just, new[change.first : change.end])
+    )
+    return Counts(names, before, recent, now)
 
 
 def _match(before: Numbers, now: Numbers, new: np.ndarray) -> tuple[dict[int, int], float]:
@@ -106,8 +162,9 @@ def _nats(counts: Numbers, shares_of: Numbers) -> float:
     return float((counts * np.log(mixed)).sum())
 
 
-def _same_words(new: list[str], old: list[str]) -> dict[str, str] | None:
-    """New levels that are old ones in another spelling: case, blanks, accents, or bytes read in the wrong encoding."""
+def _same_words(new: list[str], old: list[str], share: float) -> dict[str, str] | None:
+    """New levels that are old ones in another spelling: case, blanks, accents, or bytes read in the wrong encoding;
+    None where they are less than this share of the new levels."""
     plain = {_plain(level): level for level in old}
     found = {plain[key]: level for level in new if (key := _plain(level)) in plain}
     for level in new:
@@ -118,7 +175,7 @@ def _same_words(new: list[str], old: list[str]) -> dict[str, str] | None:
                 each.encode("ascii", "ignore").decode(),
             ):
                 found[each] = level
-    return found if found and len(found) >= 0.6 * len(new) else None
+    return found if found and len(found) >= share * len(new) else None
 
 
 def _plain(level: str) -> str:

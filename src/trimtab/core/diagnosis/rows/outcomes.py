@@ -43,6 +43,12 @@ class Outcomes:
     """(e + k,)"""
     known: int
     """e."""
+    known_rows: NDArray[np.intp]
+    """(e,) their rows of the reference."""
+    scores: Numbers
+    """(e + k, K) or (e + k,) as the model gave them."""
+    labels: Numbers
+    """(e + k,) index of the class, or the value."""
 
     @property
     def enough(self) -> bool:
@@ -68,7 +74,8 @@ def outcomes(case: Case) -> Outcomes:
         score, outcome = scores[:, 1], labels
     else:
         score, outcome = scores.max(axis=1), (scores.argmax(axis=1) == labels).astype(np.float64)
-    return Outcomes(not case.classes, rows, score, outcome, losses, int(usable.sum()))
+    own = np.flatnonzero(usable) + len(case.reference_labels) - len(case.reference_scores)
+    return Outcomes(not case.classes, rows, score, outcome, losses, len(own), own, scores, labels)
 
 
 def _sound(scores: Numbers) -> Flags:
@@ -112,8 +119,20 @@ def relation(found: Outcomes, adjacent: bool = False) -> Change:
     fine = _given(by_score, by_outcome, scores, size, found.known)
     if found.number:
         return fine
-    coarse = _given(by_score // ((scores + 1) // 2), by_outcome, 2, size, found.known)
-    return fine if fine.ratio >= coarse.ratio else coarse
+    return max(
+        fine, _given(by_score // ((scores + 1) // 2), by_outcome, 2, size, found.known), key=lambda each: each.ratio
+    )
+
+
+def answers(found: Outcomes) -> tuple[Codes, int]:
+    """(e + k,) cells of what the model answered, and their number: tenths of the score of the second of two classes;
+    otherwise the likeliest class, and whether it was likelier than usual."""
+    known = slice(0, found.known)
+    if found.scores.shape[1] == 2:
+        edges = np.unique(np.quantile(found.score[known], np.linspace(0, 1, 11)[1:-1]))
+        return np.searchsorted(edges, found.score, side="right").astype(np.int64), len(edges) + 1
+    sure = found.score > float(np.median(found.score[known]))
+    return 2 * found.scores.argmax(axis=1).astype(np.int64) + sure, 2 * found.scores.shape[1]
 
 
 def _given(score: Codes, outcome: Codes, scores: int, size: int, known: int) -> Change:
@@ -124,9 +143,9 @@ def _given(score: Codes, outcome: Codes, scores: int, size: int, known: int) -> 
 
 
 def marginal(found: Outcomes) -> Change:
-    """The stretch where outcomes alone (of classes) differ most."""
-    codes = found.outcome.astype(np.int64)
-    return scan(codes[: found.known], codes[found.known :], 2, base=found.known)
+    """The stretch where classes alone differ most."""
+    codes = found.labels.astype(np.int64)
+    return scan(codes[: found.known], codes[found.known :], int(codes.max(initial=0)) + 1, base=found.known)
 
 
 def calibration(found: Outcomes, rows: Flags) -> Numbers:

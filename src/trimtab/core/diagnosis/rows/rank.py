@@ -18,7 +18,7 @@ SHOWN_MIN = 0.02
 """Alternatives of less weight are not told."""
 TOGETHER = 0.25
 """Faults that are at least this sure (relative to the surest) are told together."""
-SEGMENT_SURE = 0.08
+SEGMENT_SURE = 0.05
 """Share of rows from which a new segment is retrained for even before harm is shown."""
 
 
@@ -51,6 +51,10 @@ def rank(case: Case, tiers: list[Tier], harm: bool) -> Diagnosis:
         return Diagnosis(alternatives=others)
     tier = tiers[best]
     lead = max(tier.findings, key=lambda each: each.confidence)
+    if lead.kind is Kind.NEW_SEGMENT:  # the column that has most of it
+        lead = max(
+            (each for each in tier.findings if each.confidence >= 0.5), key=lambda each: each.value, default=lead
+        )
     told = [each for each in tier.findings if each.confidence >= TOGETHER * lead.confidence and each.kind is lead.kind]
     told.sort(key=lambda each: -each.confidence)
     if lead.kind in (Kind.NEW_SEGMENT, Kind.HARMLESS_SHIFT, Kind.SEASON):

@@ -16,6 +16,10 @@ from trimtab.core.diagnosis.rows.case import Case, Flags
 from trimtab.core.diagnosis.rows.course import course
 from trimtab.core.diagnosis.rows.finding import Finding, confidence
 from trimtab.core.diagnosis.rows.outcomes import Outcomes, calibration, expected_loss, marginal, outcomes, relation
+from trimtab.core.diagnosis.rows.prior import prior_shift, recalibration_gain
+from trimtab.core.diagnosis.rows.shift import calendar
+from trimtab.core.diagnosis.rows.slopes import follows, uneven
+from trimtab.core.diagnosis.rows.steps import Step, steps
 from trimtab.core.diagnosis.rows.structure import Structure, structures
 from trimtab.core.diagnosis.rows.when import Change, chance
 from trimtab.core.domain.diagnosis import Kind
@@ -34,6 +38,13 @@ TURNED_MAX = 1.3
 NATS_MIN = 5.0
 ADJACENT_MIN = 0.1
 """Share of the labelled rows that must lie before a change which is told by the rows just before it."""
+JUST_MIN = 300
+ASKED_MAX = 3
+"""Columns in which outcomes are asked whether they follow the scores unevenly."""
+GAIN_MIN = 0.04
+"""Share of the outcomes' variance in a step that is worth a new model."""
+STEP_NEAR = 0.8
+"""Ratio of a step from which the rows just before are what the loss is compared with."""
 WOBBLY_SLOPE = 0.25
 RUNS = 6
 WOBBLE_MIN = 0.03
@@ -64,6 +75,14 @@ class Relation:
     """Of outcomes on calibrated scores within the stretch: 1 as before, 0 unrelated, -1 turned round."""
     wobble: float
     """Standard deviation of that slope among runs of the rows before: some streams follow the scores less at times."""
+    step: Step | None = None
+    """The strongest step of outcomes in a part of the inputs, beyond what such parts do by nature."""
+    uneven: float = 0.0
+    """How sure it is that outcomes follow the scores in one part of the inputs and not in another."""
+    nowhere: bool = False
+    """In no part of the columns that were asked outcomes follow the scores as before."""
+    near_excess: float = 0.0
+    """Loss since, relative to what the rows just before make expect."""
 
     @property
     def harm(self) -> bool:
@@ -75,31 +94,57 @@ def relation_of(case: Case) -> Relation | None:
     found = outcomes(case)
     if not found.enough:
         return None
+    step = next((each for each in steps(case, found) if not calendar(case.cells[each.name])), None)
     change, given_scores = relation(found), True
-    if not change.real and not found.number:
+    if not change.real and case.classes:
         plain = marginal(found)
         if plain.real:
             change, given_scores = plain, False
     since = found.since(change)
-    if change.real or change.gain < chance(16, 1000, 1e-4):
-        return _measured(case, found, change, given_scores, False, since, ~since)
+    if change.real:
+        return _measured(case, found, change, given_scores, False, since, ~since, step)
+    stepped = step is not None and step.ratio > 1
     near = relation(found, adjacent=True)
-    since = found.since(near)
-    before = ~since & (np.arange(len(since)) >= found.known)
-    if near.first < ADJACENT_MIN * len(found.rows):
-        since = found.since(change)
-        return _measured(case, found, change, given_scores, False, since, ~since)
-    return _measured(case, found, near, True, True, since, before)
+    if change.gain >= chance(16, 1000, 1e-4) and near.first >= ADJACENT_MIN * len(found.rows):
+        inside = found.since(near)
+        before = ~inside & (np.arange(len(inside)) >= found.known)
+        signed = _measured(case, found, near, True, True, inside, before, step)
+        if not stepped or (signed is not None and _loses(signed) > 0.5):
+            return signed
+    if step is None or not stepped:
+        return _measured(case, found, change, given_scores, False, since, ~since, step)
+    change = Change(step.first, len(found.rows), step.statistic, step.limit)
+    since = found.since(change)
+    return _measured(case, found, change, True, False, since, _just_before(found, change), step)
+
+
+def _just_before(found: Outcomes, change: Change) -> Flags:
+    """(e + k,) as many rows as the stretch has, at least ``JUST_MIN``: a stream that wanders is compared with where it
+    came from."""
+    first = found.known + change.first
+    at = np.arange(len(found.score))
+    inside: Flags = (at < first) & (at >= first - max(change.end - change.first, JUST_MIN))
+    return inside
 
 
 def _measured(
-    case: Case, found: Outcomes, change: Change, given_scores: bool, wobbly: bool, since: Flags, before: Flags
+    case: Case,
+    found: Outcomes,
+    change: Change,
+    given_scores: bool,
+    wobbly: bool,
+    since: Flags,
+    before: Flags,
+    step: Step | None,
 ) -> Relation | None:
     if since.sum() < 30 or before.sum() < 30:
         return None
     expected = expected_loss(found, before)
     usual = max(float(expected[since].mean()), 1e-12)
     over = (found.loss - expected)[since]
+    structure = structures(case, found, since, before)
+    asked = [each.name for each in structure if not calendar(case.cells[each.name])][:ASKED_MAX]
+    names = list(dict.fromkeys([*([step.name] if step else []), *asked]))
     return Relation(
         found,
         change,
@@ -107,12 +152,22 @@ def _measured(
         wobbly,
         since,
         before,
-        structures(case, found, since, before),
+        structure,
         float(over.mean()) / usual,
         float(over.std()) / np.sqrt(len(over)) / usual,
         slope_of(found, since, before),
         _wobble(found, before),
+        step,
+        max((uneven(case, found, since, before, name) for name in names), default=0.0),
+        not any(follows(case, found, since, before, name) for name in names),
+        _excess(found, since, _just_before(found, change)),
     )
+
+
+def _excess(found: Outcomes, since: Flags, before: Flags) -> float:
+    expected = expected_loss(found, before)
+    usual = max(float(expected[since].mean()), 1e-12)
+    return float((found.loss - expected)[since].mean()) / usual
 
 
 def slope_of(found: Outcomes, since: Flags, before: Flags) -> float:
@@ -139,7 +194,7 @@ def relations(case: Case, seen: Relation | None) -> list[Finding]:
     if seen.wobbly:
         return _signed(case, seen)
     sure = confidence(seen.change.ratio, 1.0, 1.5)
-    prior, how = prior_shift(seen)
+    prior, how = prior_shift(seen, case.classes)
     moved = _finding(case, seen, Kind.PRIOR_SHIFT, "PriorShift", sure * prior, how, recalibration_gain(seen), HARM_MIN)
     if not seen.given_scores:
         return [moved] if prior > 0 else []
@@ -149,12 +204,15 @@ def relations(case: Case, seen: Relation | None) -> list[Finding]:
         return [_finding(case, seen, Kind.LABEL_FAULT, "LabelsTurned", sure, text, turned, TURNED_MAX)]
     best = seen.structure[0]
     structured = confidence(best.ratio, 1.0) * confidence(best.explained, EXPLAINED_MIN)
+    structured = max(structured, seen.uneven * (1 - prior))
     prior *= 1 - structured
     moved = _finding(case, seen, Kind.PRIOR_SHIFT, "PriorShift", sure * prior, how, recalibration_gain(seen), HARM_MIN)
     lost = channel(seen)
     alike = (1 - structured) * (1 - unlike(seen)) * (1 - prior)
-    follows = confidence(SLOPE_MIN, max(seen.slope, 1e-3), 1.5) * confidence((1 - seen.slope) / seen.wobble, ERRORS_MIN)
-    broken = _unrelated(case, seen, sure * max(follows, lost) * alike, lost if follows < 0.5 else 0.0)
+    less = confidence(SLOPE_MIN, max(seen.slope, 1e-3), 1.5) * confidence((1 - seen.slope) / seen.wobble, ERRORS_MIN)
+    if less > 0.5 and seen.nowhere:
+        structured, alike = 0.0, 1 - prior
+    broken = _unrelated(case, seen, sure * max(less, lost) * alike, lost if less < 0.5 else 0.0)
     return [moved, broken, _concept(case, seen, sure * (0.2 + 0.8 * max(structured, unlike(seen) * (1 - prior))))]
 
 
@@ -167,9 +225,17 @@ def _signed(case: Case, seen: Relation) -> list[Finding]:
     if turned > 0:
         return [_finding(case, seen, Kind.LABEL_FAULT, "LabelsTurned", 0.9, text, turned, TURNED_MAX)]
     structured = confidence(best.ratio, 2.0) * confidence(best.explained, 10 * EXPLAINED_MIN)
-    lost = confidence(WOBBLY_SLOPE, max(abs(seen.slope), 1e-3), 1.5) * (1 - structured)
+    lost = _loses(seen)
     worse = confidence(max(seen.excess, 1e-9), 5 * HARM_MIN)
     return [_unrelated(case, seen, 0.95 * lost * worse, 0.0), _concept(case, seen, 0.95 * structured * worse)]
+
+
+def _loses(seen: Relation) -> float:
+    """How sure it is that labels of a stream that never stands still lost their relation to the scores."""
+    best = seen.structure[0]
+    structured = confidence(best.ratio, 2.0) * confidence(best.explained, 10 * EXPLAINED_MIN)
+    structured = max(structured, seen.uneven)
+    return confidence(WOBBLY_SLOPE, max(abs(seen.slope), 1e-3), 1.5) * (1 - structured)
 
 
 def _finding(
@@ -198,76 +264,15 @@ def _concept(case: Case, seen: Relation, sure: float) -> Finding:
     kind = Kind.GRADUAL_DRIFT if how.gradual else Kind.SUDDEN_DRIFT
     names = tuple(each.name for each in seen.structure[:3] if each.ratio > 0.5 * best.ratio) if strong else ()
     where = f", most along {best.name}" if strong else ""
-    text = f"loss {seen.excess:+.0%} against what the scores made expect{where}; the relation changed"
-    harm = confidence(max(seen.excess, 1e-9), HARM_MIN) if seen.excess > 2 * seen.error else 0.2
+    stepped = seen.step is not None and seen.step.ratio > STEP_NEAR
+    excess = max(seen.excess, seen.near_excess) if stepped else seen.excess
+    text = f"loss {excess:+.0%} against what the scores made expect{where}; the relation changed"
+    harm = confidence(max(excess, 1e-9), HARM_MIN) if excess > 2 * seen.error else 0.2
+    if seen.step is not None:  # what a new model could win back, whatever the level of the loss does by nature
+        harm = max(harm, confidence(seen.step.ratio, 1.0, 1.5) * confidence(seen.step.explained, GAIN_MIN))
     return Finding(
-        kind, "RelationChanged", names, _row(seen, first), _ends(case, seen), sure * harm, text, seen.excess, HARM_MIN
+        kind, "RelationChanged", names, _row(seen, first), _ends(case, seen), sure * harm, text, excess, HARM_MIN
     )
-
-
-def prior_shift(seen: Relation) -> tuple[float, str]:
-    """How sure it is that only the shares of the classes moved, and in words.
-
-    Two comparisons, in nats. Rows of a class keep their scores (prior shift), against outcomes given the score are as
-    before (a shift of the inputs): the difference of both G statistics, each less its degrees of freedom. And the mean
-    score moved as far as the shares make expect, against not at all (the labels alone moved): a likelihood ratio of
-    two normal means.
-    """
-    found, since, before = seen.found, seen.since, seen.before
-    if found.number:
-        return 0.0, ""
-    edges = np.unique(np.quantile(found.score, np.linspace(0, 1, 11)[1:-1]))
-    cell = np.searchsorted(edges, found.score, side="right")
-    size = len(edges) + 1
-    by_class = [
-        _g(cell[rows & since], cell[rows & before], size) for of in (0.0, 1.0) for rows in [found.outcome == of]
-    ]
-    outcome = found.outcome.astype(np.int64)
-    by_score = [_g(outcome[rows & since], outcome[rows & before], 2) for of in range(size) for rows in [cell == of]]
-    keeps = sum(free - gain for gain, free in by_class) / 2
-    differs = sum(gain - free for gain, free in by_score) / 2
-    now, was = float(outcome[since].mean()), float(outcome[before].mean())
-    means = [float(found.score[(outcome == of) & before].mean()) for of in (0, 1)]
-    due = (means[1] - means[0]) * (now - was)
-    shift = float(found.score[since].mean() - found.score[before].mean())
-    error = float(found.score.std()) * np.sqrt(1 / since.sum() + 1 / before.sum())
-    along = (shift**2 - (shift - due) ** 2) / (2 * max(error, 1e-9) ** 2)
-    if min(by_class, key=lambda each: each[1])[1] < 1 or not np.isfinite(along):
-        return 0.0, ""
-    fits = confidence(chance(sum(free for _, free in by_class), 10, 0.05), sum(gain for gain, _ in by_class), 1.5)
-    sure = _odds(keeps + differs - NATS_MIN) * _odds(along - NATS_MIN / 2) * max(fits, 0.05)
-    text = f"the share of positives went from {was:.1%} to {now:.1%}, and rows of each class keep their scores"
-    return sure, f"{text}; recalibrated, the loss is {recalibration_gain(seen):.1%} lower"
-
-
-def _odds(nats: float) -> float:
-    return float(1 / (1 + np.exp(-np.clip(nats, -50, 50))))
-
-
-def _g(now: np.ndarray, before: np.ndarray, size: int) -> tuple[float, int]:
-    """G statistic of two samples over cells, and its degrees of freedom."""
-    a = np.bincount(now, minlength=size).astype(np.float64)
-    b = np.bincount(before, minlength=size).astype(np.float64)
-    both = a + b
-    used = both > 0
-    if not a.sum() or not b.sum():
-        return 0.0, 0
-
-    def part(counts: Numbers) -> float:
-        share = counts[used] / counts.sum()
-        of = both[used] / both.sum()
-        return float(2 * (counts[used] * np.log(np.maximum(share, 1e-300) / of))[counts[used] > 0].sum())
-
-    return part(a) + part(b), int(used.sum()) - 1
-
-
-def recalibration_gain(seen: Relation) -> float:
-    """Relative gain of squared error when scores are recalibrated within the stretch."""
-    found, since, before = seen.found, seen.since, seen.before
-    now, was = calibration(found, since)[since], calibration(found, before)[since]
-    y = found.outcome[since]
-    old = float(((y - was) ** 2).mean())
-    return 1 - float(((y - now) ** 2).mean()) / max(old, 1e-12)
 
 
 def turned_round(seen: Relation) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 
 from trimtab.core.diagnosis.rows.case import Case, Cells, category, numbers
 from trimtab.core.diagnosis.rows.finding import Finding, confidence
+from trimtab.core.diagnosis.rows.units import distance, known, variation
 from trimtab.core.diagnosis.rows.values import record
 from trimtab.core.diagnosis.rows.when import Change, scan
 from trimtab.core.domain.diagnosis import Kind
@@ -15,6 +16,13 @@ from trimtab.core.profiles.columns import Categorical
 
 SHARE_MIN = 0.02
 RUNS = 8
+FEW = 15
+"""Cells of a number that is no more than a code."""
+ROWS_MIN = 300
+MOVED_MAX = 0.15
+"""Kolmogorov-Smirnov distance by which the known values may move when a segment comes beside them."""
+LASTS_MIN = 0.05
+"""Share of the rows that a segment stays for, at least."""
 BESIDE_MAX = 0.85
 """A segment comes beside the others: a larger share is no segment."""
 
@@ -34,6 +42,8 @@ def segments(case: Case) -> list[Finding]:
             continue
         if share > BESIDE_MAX:
             continue  # everything is: see out_of_range
+        if change.end - change.first < LASTS_MIN * case.rows or not _beside(case, name, change):
+            continue
         what = _what(case, name, change.first, change.end)
         text = f"{name}: {share:.0%} of the rows are of a kind that the reference does not have ({what})"
         sure = confidence(share, limit)
@@ -44,6 +54,23 @@ def segments(case: Case) -> list[Finding]:
             )
         )
     return sorted(out, key=lambda each: -each.value)
+
+
+def _beside(case: Case, name: str, change: Change) -> bool:
+    """The values that were known before go on as before: a segment comes beside them. A column that drifts beyond its
+    range takes the known ones along, and has been on its way."""
+    column = case.reference[name]
+    if isinstance(column, Categorical) or case.cells[name].size < FEW:
+        return True
+    column, current = numbers(column), numbers(case.current[name])
+    low, high = float(np.nanmin(column)), float(np.nanmax(column))
+    stretch = current[change.first : change.end]
+    size = max(change.end - change.first, ROWS_MIN)
+    just = np.concatenate([column[-size:], current[: change.first]])[-size:]
+    before, now = (known(each[(each >= low) & (each <= high)]) for each in (just, stretch))
+    if len(before) < 30 or len(now) < 30:
+        return True
+    return distance(before, now) < max(2 * variation(before, len(now)), MOVED_MAX)
 
 
 def out_of_range(case: Case, changes: dict[str, Change]) -> list[Finding]:

@@ -19,7 +19,7 @@ def shifts(case: Case, changes: dict[str, Change]) -> list[Finding]:
     moved = sorted((name for name, change in changes.items() if change.real), key=lambda each: -changes[each].ratio)
     if not moved:
         return []
-    seasonal = [name for name in moved if _calendar(case.cells[name])]
+    seasonal = [name for name in moved if calendar(case.cells[name])]
     lead = changes[moved[0]]
     kind = Kind.SEASON if len(seasonal) > len(moved) / 2 else Kind.HARMLESS_SHIFT
     words = "follow the calendar" if kind is Kind.SEASON else "moved"
@@ -28,7 +28,7 @@ def shifts(case: Case, changes: dict[str, Change]) -> list[Finding]:
     return [Finding(kind, "InputDrift", tuple(moved), lead.first, lead.end, sure, text, lead.gain, lead.limit)]
 
 
-def _calendar(cells: Cells) -> bool:
+def calendar(cells: Cells) -> bool:
     """Most of the variance of the cells lies between runs of the reference."""
     if len(cells.reference) < 50 * RUNS:
         return False

@@ -25,6 +25,10 @@ FACTORS = (
 )
 OFFSETS = ((1.8, 32.0), (1 / 1.8, -32 / 1.8), (1.0, 273.15), (1.0, -273.15), (1 / 1.8, 255.372), (1.8, -459.67))
 """Celsius, Fahrenheit, Kelvin as (scale, offset)."""
+OUTSIDE_SURE = 0.1
+"""Share of values that the reference never had from which a known factor that fits needs no tie to confirm it."""
+WAS_SURE = 0.7
+"""Kolmogorov-Smirnov distance from which the like holds."""
 SAMPLE = 4000
 GRID = 200
 
@@ -126,11 +130,20 @@ def _believable(look: _Look, again: float | None, outside: float) -> bool:
     ratio = look.was / max(found.distance, 1e-9)
     if found.share < 0.95 and outside < 0.3 * found.share:
         return False
+    far = found.known and found.share > 0.95 and not 0.2 < found.scale < 5  # no population shifts like this
+    if far and look.was > WAS_SURE and ratio > 6:
+        return found.distance <= max(natural, 0.15)
+    if far and outside > OUTSIDE_SURE:
+        return found.distance <= natural and ratio > 6
     if again is not None and found.share < 0.95:
         return again > 0.5 * found.share and found.distance <= natural and ratio > 4
     if again is not None:
         return again > 0.15 * found.share and found.distance <= max(1.5 * natural, 0.12) and ratio > 2
+    if not found.known and 0.5 < found.scale < 2:
+        return False  # nothing but the shape says so, and shapes come and go with the season
     near = 0.7 < found.scale < 1.45
+    if found.share < 0.95 and 0.5 < found.scale < 2:
+        return False  # a tail that grew looks like it, too
     if found.share < 0.95:
         return found.distance <= natural and ratio > 4 and outside > 0.5 * found.share
     return found.distance <= min(natural, 0.15) and ratio > (4 if near or not found.known else 2.5)

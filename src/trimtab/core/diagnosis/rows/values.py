@@ -9,7 +9,7 @@ import numpy as np
 from trimtab.core.diagnosis.rows.case import Case, Cells, Codes, Flags, category, numbers
 from trimtab.core.diagnosis.rows.coherence import Bond
 from trimtab.core.diagnosis.rows.finding import Finding, confidence
-from trimtab.core.diagnosis.rows.when import scan
+from trimtab.core.diagnosis.rows.when import chance, scan
 from trimtab.core.domain.diagnosis import Kind
 from trimtab.core.profiles.columns import Categorical, Column, Numbers, take_rows
 
@@ -38,6 +38,10 @@ COMMON = 0.2
 """Share of a value in the reference from which a run of it may be a batch of like rows."""
 SHARE_MIN = 0.03
 """A smaller share of rows is no flood."""
+STEADY = 0.01
+"""Where more is missing by nature, what is missing also changes by nature."""
+SHARE_WANDERS = 0.05
+"""There a flood is at least so many rows more, and two and a half times the most before."""
 
 
 def missing(case: Case) -> list[Finding]:
@@ -45,9 +49,11 @@ def missing(case: Case) -> list[Finding]:
     out = []
     for name, cells in case.cells.items():
         now = cells.current == cells.missing
-        stand_in, what = _stand_in(case.reference[name], case.current[name])
+        stand_in, what = _stand_in(case, name)
         flags = now | stand_in
         before = cells.reference == cells.missing
+        if float(stand_in.mean()) > SHARE_MIN:  # a new value is told from none, however much is missing by nature
+            flags, before = stand_in, np.zeros_like(before)
         if float(flags.mean()) < SHARE_MIN / 4:
             continue
         change = scan(before.astype(np.int64), flags.astype(np.int64), 2)
@@ -55,10 +61,10 @@ def missing(case: Case) -> list[Finding]:
         usual = max(
             record(before, change.end - change.first), float(flags[: change.first].mean()) if change.first else 0
         )
-        limit = usual + max(SHARE_MIN, usual)
-        if not change.real or share <= usual + SHARE_MIN:
+        limit = usual + (SHARE_MIN if usual < STEADY else max(SHARE_WANDERS, 1.5 * usual))
+        if not change.real or share <= limit:
             continue
-        sure = confidence(change.ratio, 1.0) * confidence(share - usual, (limit - usual) / 2)
+        sure = confidence(change.ratio, 1.0) * confidence(share - usual, (limit - usual) / (2 if usual < STEADY else 1))
         text = f"{name}: {share:.0%} of the rows without a value{what}, at most {usual:.1%} before"
         out.append(
             Finding(Kind.DATA_FAULT, "MissingFlood", (name,), change.first, change.end, sure, text, share, limit)
@@ -74,8 +80,9 @@ def record(flags: Flags, rows: int) -> float:
     return float(((sums[ends] - sums[ends - size]) / size).max(initial=0.0))
 
 
-def _stand_in(reference: Column, current: Column) -> tuple[Flags, str]:
+def _stand_in(case: Case, name: str) -> tuple[Flags, str]:
     """Rows with one new value that is known to stand for 'missing'."""
+    reference, current = case.reference[name], case.current[name]
     none = np.zeros(len(current), dtype=np.bool_)
     if isinstance(current, Categorical):
         had = set(reference.levels) if isinstance(reference, Categorical) else set()
@@ -86,8 +93,48 @@ def _stand_in(reference: Column, current: Column) -> tuple[Flags, str]:
     for code in CODES:
         flags = current == code
         if flags.mean() > SHARE_MIN and (reference == code).mean() < 0.001 and not _fits_between(reference, code):
+            if code == 0.0 and _kind_of_its_own(case, name, flags):
+                continue
             return flags, f" ({code:g})"
     return none, ""
+
+
+def _kind_of_its_own(case: Case, name: str, flags: Flags) -> bool:
+    """Zeros of a count or a code that are a value like the others: further new values came with them, or their rows
+    differ from the rest of their time in other columns, too. What is missing by accident is missing in any row."""
+    cells = case.cells[name]
+    if not cells.by_level:
+        return False
+    others = cells.outside(cells.current) & ~flags
+    if float(others.mean()) > 0.3 * float(flags.mean()):
+        return True
+    rows = np.flatnonzero(flags)
+    time = (np.arange(len(flags)) >= rows[0]) & (np.arange(len(flags)) <= rows[-1])
+    for other, each in case.cells.items():
+        if other == name:
+            continue
+        inside = np.bincount(each.current[flags & time], minlength=each.size).astype(np.float64)
+        outside = np.bincount(each.current[~flags & time], minlength=each.size).astype(np.float64)
+        gain, freedom = apart(inside, outside)
+        if freedom and gain > 2 * chance(freedom, 10 * len(case.cells), 1e-4):
+            return True
+    return False
+
+
+def apart(a: Numbers, b: Numbers) -> tuple[float, int]:
+    """G statistic of two samples over the same cells, and its degrees of freedom."""
+    both = a + b
+    used = both > 0
+    if not a.sum() or not b.sum():
+        return 0.0, 0
+    of = both[used] / both.sum()
+
+    def part(counts: Numbers) -> float:
+        filled = counts[used] > 0
+        share = counts[used][filled] / counts.sum()
+        return float(2 * (counts[used][filled] * np.log(share / of[filled])).sum())
+
+    return part(a) + part(b), int(used.sum()) - 1
 
 
 def _fits_between(reference: Numbers, value: float) -> bool:
@@ -104,24 +151,36 @@ def stuck(case: Case, tie: Callable[[str], Bond]) -> list[Finding]:
 
     A common value that fits the other columns of its rows is a batch of like rows, not a stuck column.
     """
-    out = []
-    for name in case.cells:
+    out: list[Finding] = []
+    for name in sorted(case.cells, key=lambda each: _share_of_run(case, each)):
         now, before = _ranked(case.current[name]), _ranked(case.reference[name])
         first, length = longest_run(now)
         usual = longest_run(before)[1]
         if length < max(30, 0.02 * len(now)):
             continue
         share = _share_of(case.reference[name], case.current[name], first)
-        chance = -length * np.log(min(share + 1 / len(before), 1 - 1e-9))
-        limit = max(3.0 * usual, (25 + np.log(len(now))) * length / max(chance, 1e-9))
+        rarity = -length * np.log(min(share + 1 / len(before), 1 - 1e-9))
+        limit = max(3.0 * usual, (25 + np.log(len(now))) * length / max(rarity, 1e-9))
         if length <= limit or (share > COMMON and _fits(case, name, first, length, tie)):
             continue
+        if share > COMMON and first + length < case.rows and _beside_another(out, first, length):
+            continue  # what it would fit is stuck itself
         text = f"{name}: the same value in {length:,} rows on end, at most {usual:,} before"
         sure = confidence(length, limit, 1.5)
         out.append(
             Finding(Kind.DATA_FAULT, "ConstantColumn", (name,), first, first + length, sure, text, float(length), limit)
         )
     return out
+
+
+def _share_of_run(case: Case, name: str) -> float:
+    """The reference's share of the value of the longest run."""
+    first, length = longest_run(_ranked(case.current[name]))
+    return _share_of(case.reference[name], case.current[name], first) if length else 1.0
+
+
+def _beside_another(found: list[Finding], first: int, length: int) -> bool:
+    return any(each.first < first + length and first < each.end for each in found)
 
 
 def _fits(case: Case, name: str, first: int, length: int, tie: Callable[[str], Bond]) -> bool:
@@ -132,9 +191,17 @@ def _fits(case: Case, name: str, first: int, length: int, tie: Callable[[str], B
         return True
     bond = tie(name)
     if not bond.tells:
-        return over
+        return over and _in_batches(case.reference[name])
     rows = np.arange(first, first + length)[:: max(length // 2000, 1)]
     return bond.kept(take_rows(case.current, rows)) > 0.5
+
+
+def _in_batches(reference: Column) -> bool:
+    """Like rows come together by nature: the longest run is far longer than chance would have it."""
+    codes = _ranked(reference)
+    length, counts = longest_run(codes)[1], np.unique(codes[codes >= 0], return_counts=True)[1]
+    common = min(float(counts.max(initial=1)) / max(len(codes), 1), 1 - 1e-9)
+    return bool(length > 2 * np.log(max(len(codes), 2)) / -np.log(common))
 
 
 def _ranked(column: Column) -> Codes:
