@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trimtab.core.decide.policy import ERROR_CAP, Mode, Policy, RetrainPolicy
-from trimtab.core.domain.errors import ExternalError, InvariantError
+from trimtab.core.domain.errors import ExternalError, InvariantError, NotFoundError
 from trimtab.core.domain.journal import Query
 from trimtab.core.domain.verdict import Severity
 from trimtab.core.rollout.plan import Guardrails, RolloutPlan
 from trimtab.ports import Clock, DataStore, Jobs, Journal, LogReader, Notifier, Registry, Runs, Target
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from trimtab.adapters.process.server import ServerProcess
     from trimtab.controller.converge import World
     from trimtab.controller.desk import View
@@ -30,6 +32,21 @@ if TYPE_CHECKING:
     from trimtab.training.pipeline import Services
 
 STATE = ".trimtab"
+
+
+def whole_log(logs: Path) -> tuple[pa.Table, pa.Table]:
+    """All predictions of a log directory, and the first label of each.
+
+    Raises:
+        NotFoundError: there is no log.
+        ExternalError: a file cannot be read; the text names it.
+    """
+    from trimtab.adapters.files import ParquetLogReader
+
+    if not (logs / "predictions").is_dir():
+        raise NotFoundError(f"{logs} is no log directory: it has no folder 'predictions'")
+    piece = ParquetLogReader(logs).read(frozenset(), limit=sys.maxsize)
+    return piece.predictions, piece.labels
 
 
 def open_workspace(start: Path, clock: Clock | None = None) -> Workspace:

@@ -49,6 +49,12 @@ COMMANDS = (
         "What is wrong with these rows, since when, and what to do.",
         "trimtab.cli.diagnose:diagnose",
     ),
+    Command(
+        "performance",
+        "See",
+        "How well the model does: by cohort, by slice, and what is to come.",
+        "trimtab.cli.performance:performance",
+    ),
     Command("settings", "See", "Every setting of trimtab.yaml with its reason.", "trimtab.cli.settings:settings"),
     Command("deploy", "Act", "Roll a registered version out.", "trimtab.cli.act:deploy"),
     Command("rollback", "Act", "Return to an earlier version at once.", "trimtab.cli.act:rollback"),

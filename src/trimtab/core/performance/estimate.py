@@ -57,7 +57,7 @@ class _Spread:
 
 
 def estimate_from_scores(
-    calibration: Calibration, scores: Floats, positive: int = 1, seed: int = 0
+    calibration: Calibration, scores: Floats, positive: int = 1, blocks: int = 1, seed: int = 0
 ) -> Estimate | None:
     """For rows at hand.
 
@@ -65,6 +65,7 @@ def estimate_from_scores(
         calibration: of the same version.
         scores: (n,) of class 1, or (n, 2).
         positive: index of the class that precision, recall and F1 are about.
+        blocks: blocks of time that the rows come from: what blocks differ by evens out over them.
         seed: of the draws behind the interval.
 
     Returns:
@@ -84,15 +85,18 @@ def estimate_from_scores(
     means, counts = bin_scores(values)
     if not len(means):
         return None
-    return _estimate(calibration, _Spread(means, counts, (means > 0.5).astype(np.float64)), positive, seed)
+    return _estimate(calibration, _Spread(means, counts, (means > 0.5).astype(np.float64)), positive, blocks, seed)
 
 
-def estimate_from_baseline(baseline: Baseline, profile: Profile, positive: int = 1, seed: int = 0) -> Estimate | None:
+def estimate_from_baseline(
+    baseline: Baseline, profile: Profile, positive: int = 1, blocks: int = 1, seed: int = 0
+) -> Estimate | None:
     """From sums alone: the baseline's labelled rows calibrate, the profile's score histogram is weighed.
 
     Args:
         baseline: of the version.
         profile: counted in its bins, answers included.
+        positive, blocks, seed: as in ``estimate_from_scores``.
 
     Returns:
         None for regression, more than two classes, a baseline without evaluation, or a profile without answers.
@@ -101,7 +105,7 @@ def estimate_from_baseline(baseline: Baseline, profile: Profile, positive: int =
     if calibration is None:
         return None
     spread = _spread(baseline, profile.counts)
-    return None if spread is None else _estimate(calibration, spread, positive, seed)
+    return None if spread is None else _estimate(calibration, spread, positive, blocks, seed)
 
 
 def baseline_calibration(baseline: Baseline) -> Calibration | None:
@@ -211,13 +215,13 @@ def _clipped(chances: Floats) -> Floats:
     return np.clip(chances, 1e-6, 1 - 1e-6)
 
 
-def _estimate(calibration: Calibration, spread: _Spread, positive: int, seed: int) -> Estimate:
+def _estimate(calibration: Calibration, spread: _Spread, positive: int, blocks: int, seed: int) -> Estimate:
     chance = _clipped(calibration.chance(spread.scores))
     rng = np.random.Generator(np.random.PCG64(seed))  # the seed is an argument
     centred = np.log(chance / (1 - chance)) - calibration.middle
     freedom = calibration.blocks - 1 if calibration.blocks else FREEDOM
     tails = np.sqrt(freedom / rng.chisquare(freedom, DRAWS))[:, None]  # Student's t: few blocks say little of the rest
-    effects = rng.multivariate_normal(np.zeros(2), calibration.between, size=DRAWS, method="eigh") * tails
+    effects = rng.multivariate_normal(np.zeros(2), calibration.between / max(blocks, 1), size=DRAWS, method="eigh") * tails
     effects += rng.multivariate_normal(np.zeros(2), calibration.sampling, size=DRAWS, method="eigh")
     logits = calibration.middle + centred + effects[:, :1] + effects[:, 1:] * centred
     moved = _clipped(1 / (1 + np.exp(-np.clip(logits, -30, 30))))
