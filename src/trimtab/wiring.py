@@ -7,11 +7,11 @@ only for what it uses.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from trimtab.core.decide.policy import ERROR_CAP, Mode, Policy, RetrainPolicy
 from trimtab.core.domain.errors import ExternalError, InvariantError, NotFoundError
@@ -47,6 +47,46 @@ def whole_log(logs: Path) -> tuple[pa.Table, pa.Table]:
         raise NotFoundError(f"{logs} is no log directory: it has no folder 'predictions'")
     piece = ParquetLogReader(logs).read(frozenset(), limit=sys.maxsize)
     return piece.predictions, piece.labels
+
+
+ForeignFormat = Literal["kserve", "seldon", "sagemaker", "table"]
+
+
+def import_foreign(
+    format_: ForeignFormat,
+    sources: Sequence[Path],
+    into: Path,
+    *,
+    columns: tuple[str, ...] = (),
+    classes: tuple[str, ...] = (),
+    regression: bool = False,
+    event_time: str | None = None,
+    mapping: dict[str, Any] | None = None,
+    version: int = 1,
+    labels: tuple[Path, str, str, str | None] | None = None,
+    now: float = 0.0,
+) -> dict[str, Any]:
+    """Prediction logs of other servers become a log directory; see ``trimtab.adapters.foreign``.
+
+    Returns:
+        What was done: rows, repeated, files, unchanged, waiting, ignored, labels, repeated_labels, columns, classes.
+    """
+    from dataclasses import asdict
+
+    from trimtab.adapters.foreign import Labels, Source, import_log
+    from trimtab.adapters.foreign.tables import Mapping
+
+    source = Source(
+        format_,
+        tuple(sources),
+        columns,
+        classes,
+        regression,
+        event_time,
+        Mapping(**mapping) if mapping is not None else None,
+        version,
+    )
+    return asdict(import_log(source, into, Labels(*labels) if labels is not None else None, now).tally)
 
 
 def open_workspace(start: Path, clock: Clock | None = None) -> Workspace:

@@ -26,6 +26,12 @@ COMMANDS = (
     Command("serve", "Start", "Only serve: the data plane, without a controller.", "trimtab.cli.serve:serve"),
     Command("score", "Start", "Score a file with the version that serves.", "trimtab.cli.score:score"),
     Command(
+        "import",
+        "Start",
+        "Read prediction logs of KServe, Seldon, SageMaker, or a table.",
+        "trimtab.cli.import_log:import_log",
+    ),
+    Command(
         "status",
         "See",
         "What serves, what is under way, what is wrong, what waits for you.",

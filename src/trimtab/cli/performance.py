@@ -237,9 +237,8 @@ def words(found: Performance) -> list[RenderableType]:
         parts += ["", columns(heads, [_metric(found, name) for name in names], right=(1, 2, 3, 4))]
     if found.slices:
         lead = "accuracy" if found.classes else "mae"
-        heads = ("slice", "rows", "labelled", lead, "95 %", "")
         shown = [_slice_row(each, lead) for each in found.slices[:SLICES_SHOWN]]
-        parts += ["", columns(heads, shown, right=(1, 2, 3, 4))]
+        parts += ["", columns(("slice", "rows", "labelled", lead, "95 %", ""), shown, right=(1, 2, 3, 4))]
         if len(found.slices) > SLICES_SHOWN:
             parts.append(f"and {len(found.slices) - SLICES_SHOWN} more; --json has them all")
     if found.cohorts:
@@ -288,7 +287,7 @@ def _slice_row(each: SliceView, lead: str) -> tuple[RenderableType, ...]:
 
 
 def _cohorts(found: Performance) -> RenderableType:
-    lead = [name for name in (("accuracy", "auroc") if found.classes else ("mae", "r2"))]
+    lead = ["accuracy", "auroc"] if found.classes else ["mae", "r2"]
     heads = ["cohort", "rows", "labelled", *lead, "expected"]
     rows = []
     for each in found.cohorts[-COHORTS_SHOWN:]:
@@ -297,6 +296,10 @@ def _cohorts(found: Performance) -> RenderableType:
             value, low, high = each.estimated.metrics["accuracy"]
             expected = f"{value:.3f} ({low:.3f} to {high:.3f})"
         share = f"{each.labelled / each.rows:.0%}" + ("" if each.mature else " early")
-        rows.append([iso(each.start_s)[:16], f"{each.rows:,}", share, *(_pair(each.figures.get(n))[0] for n in lead), expected])
-    title = f"cohorts of {duration_text(found.cohort_s)}" + ("" if len(found.cohorts) <= COHORTS_SHOWN else ", newest last")
+        rows.append(
+            [iso(each.start_s)[:16], f"{each.rows:,}", share, *(_pair(each.figures.get(n))[0] for n in lead), expected]
+        )
+    title = f"cohorts of {duration_text(found.cohort_s)}" + (
+        "" if len(found.cohorts) <= COHORTS_SHOWN else ", newest last"
+    )
     return columns([title, *heads[1:]], rows, right=range(1, len(heads)))

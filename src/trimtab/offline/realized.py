@@ -134,7 +134,7 @@ def performance_of(scored: Scored, settings: Settings | None = None) -> Performa
     rows = np.bincount(of, minlength=len(starts))
     labelled = np.bincount(of, weights=known, minlength=len(starts)).astype(np.int64)
     now = float(scored.times[-1]) if len(scored) else 0.0
-    mature = _mature(starts * length + length, rows, labelled, now, settings)
+    mature = _mature((starts + 1) * np.float64(length), rows, labelled, now, settings)
     cards = [_card(scored, np.flatnonzero(of == at)) for at in range(len(starts))]
     sound = [card for card, each in zip(cards, mature, strict=True) if each]
     calibration = calibration_of(total_of(sound, len(scored.classes)), sound) if len(scored.classes) == 2 else None
@@ -178,7 +178,7 @@ def _length(scored: Scored) -> float:
 
 
 def _mature(
-    ends: NDArray[np.float64],
+    ends: NDArray[np.floating],
     rows: NDArray[np.int64],
     labelled: NDArray[np.int64],
     now: float,
@@ -300,7 +300,8 @@ def _notes(
     if not labelled.any():
         notes.append("no label is known: nothing is realised yet")
     elif not mature.any():
-        rule = f"no cohort has {settings.labelled_share:.0%} of its labels; --labelled-share or --label-delay says when one counts"
+        share = f"{settings.labelled_share:.0%} of its labels"
+        rule = f"no cohort has {share}; --labelled-share or --label-delay says when one counts"
         late = "no cohort is old enough: --label-delay is longer than the log"
         notes.append(late if settings.label_delay_s is not None else rule)
     if calibration is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -181,7 +182,7 @@ def _levels(column: Column) -> Categorical:
 
 def _quarters(column: Numbers) -> Categorical:
     edges = np.unique(np.nanquantile(column, [0.25, 0.5, 0.75]))
-    texts = [f"< {edges[0]:g}", *(f"{a:g} to {b:g}" for a, b in zip(edges[:-1], edges[1:], strict=True))]
+    texts = [f"< {edges[0]:g}", *(f"{a:g} to {b:g}" for a, b in pairwise(edges))]
     codes = np.where(np.isfinite(column), np.searchsorted(edges, np.nan_to_num(column), side="right"), -1)
     return Categorical(codes.astype(np.int32), (*texts, f">= {edges[-1]:g}"))
 
@@ -195,7 +196,7 @@ def _numbers(name: str, column: Any) -> Numbers:
 def _sorted(
     times: Numbers, labels: Numbers, scores: Numbers, classes: tuple[str, ...], slices: dict[str, Categorical]
 ) -> Scored:
-    sound = np.isfinite(scores) if scores.ndim == 1 else np.isfinite(scores).all(axis=1)
+    sound = np.isfinite(scores.reshape(len(scores), -1).sum(axis=1))
     order = np.argsort(times, kind="stable")
     order = order[sound[order]]
     cut = {name: column for name, column in take_rows(slices, order).items() if isinstance(column, Categorical)}

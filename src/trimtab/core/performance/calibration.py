@@ -65,7 +65,7 @@ def calibration_of(total: Scorecard, blocks: Sequence[Scorecard] = ()) -> Calibr
     # one more row of the overall rate in every bin: no chance is exactly 0 or 1
     rate = these.sum() / counts.sum()
     chances = isotonic((these[kept] + 0.5 * rate) / (counts[kept] + 0.5), counts[kept] + 0.5)
-    logits = np.log(chances / (1 - chances))
+    logits: Floats = np.log(chances / (1 - chances)).astype(np.float64)
     middle = float(np.average(logits, weights=counts[kept]))
     whole = _information(counts[kept], chances, logits - middle)
     sampling = _inverse(whole)

@@ -21,6 +21,7 @@ from trimtab.core.performance.calibration import Calibration, between_of, bin_sc
 from trimtab.core.profiles.baseline import PREFIX, Baseline
 from trimtab.core.profiles.profile import Profile
 from trimtab.core.profiles.scorecard import LOG_FLOOR
+from trimtab.core.stats.seeded import seeded
 
 Floats = NDArray[np.float64]
 
@@ -147,9 +148,7 @@ def _block_effect(calibration: Calibration, spread: _Spread, hits: float, loss: 
             [np.dot(weight, lever), np.dot(weight, lever * centred)],
         ]
     )
-    spread_of = np.array(
-        [[weight.sum(), np.dot(weight, lever)], [np.dot(weight, lever), np.dot(weight, lever**2)]]
-    )
+    spread_of = np.array([[weight.sum(), np.dot(weight, lever)], [np.dot(weight, lever), np.dot(weight, lever**2)]])
     # least squares with a prior of one standard unit on each effect, as the Newton step of whole scorecards has
     inner = np.linalg.pinv(spread_of)
     inverse = np.linalg.inv(slopes.T @ inner @ slopes + np.eye(2))
@@ -217,16 +216,18 @@ def _clipped(chances: Floats) -> Floats:
 
 def _estimate(calibration: Calibration, spread: _Spread, positive: int, blocks: int, seed: int) -> Estimate:
     chance = _clipped(calibration.chance(spread.scores))
-    rng = np.random.Generator(np.random.PCG64(seed))  # the seed is an argument
+    rng = seeded(seed)
     centred = np.log(chance / (1 - chance)) - calibration.middle
     freedom = calibration.blocks - 1 if calibration.blocks else FREEDOM
     tails = np.sqrt(freedom / rng.chisquare(freedom, DRAWS))[:, None]  # Student's t: few blocks say little of the rest
-    effects = rng.multivariate_normal(np.zeros(2), calibration.between / max(blocks, 1), size=DRAWS, method="eigh") * tails
+    effects = (
+        rng.multivariate_normal(np.zeros(2), calibration.between / max(blocks, 1), size=DRAWS, method="eigh") * tails
+    )
     effects += rng.multivariate_normal(np.zeros(2), calibration.sampling, size=DRAWS, method="eigh")
     logits = calibration.middle + centred + effects[:, :1] + effects[:, 1:] * centred
     moved = _clipped(1 / (1 + np.exp(-np.clip(logits, -30, 30))))
-    hits = rng.binomial(np.floor(spread.counts).astype(np.int64), moved)
-    hits = hits + (rng.random(moved.shape) < moved) * (spread.counts % 1.0)  # counts may be spread over bins
+    hits = rng.binomial(np.floor(spread.counts).astype(np.int64), moved).astype(np.float64)
+    hits += (rng.random(moved.shape) < moved) * (spread.counts % 1.0)  # counts may be spread over bins
     drawn = _metrics(spread, hits, positive)
     central = _metrics(spread, (spread.counts * chance)[None, :], positive)
     out = {}

@@ -68,7 +68,7 @@ def figures_of(cards: Sequence[Scorecard], positive: int = 1) -> dict[str, Figur
     out = {}
     for name, measure in measures.items():
         value = measure(total)
-        rows_variance = _row_variance(name, total, measure, value, positive)
+        rows_variance = _row_variance(name, total, value, positive)
         variance, method, freedom = rows_variance, "rows", 0
         if len(used) >= BLOCKS_MIN:
             found = _block_variance(measure, used, total)
@@ -124,9 +124,7 @@ def _of_confusion(name: str, confusion: NDArray[np.int64], positive: int) -> flo
     return float(each[positive]) if classes == 2 else float(each.mean())
 
 
-def _row_variance(
-    name: str, card: Scorecard, measure: Callable[[Scorecard], float], value: float, positive: int
-) -> float:
+def _row_variance(name: str, card: Scorecard, value: float, positive: int) -> float:
     """Variance of the metric with independent rows; NaN where the sums do not tell."""
     rows = card.rows
     if rows < 2 or not np.isfinite(value):

@@ -56,8 +56,8 @@ class SliceResult:
         """In words, with the arithmetic."""
         sign = ">=" if self.alarm else "<"
         return (
-            f"{self.name}: {self.share_bad:.1%} of {self.rows:,} rows are wrong, {self.share_bad_elsewhere:.1%} elsewhere "
-            f"(limit {self.limit:.1%}; evidence {self.evidence:.3g} {sign} {self.threshold:.3g})"
+            f"{self.name}: {self.share_bad:.1%} of {self.rows:,} rows are wrong, {self.share_bad_elsewhere:.1%} "
+            f"elsewhere (limit {self.limit:.1%}; evidence {self.evidence:.3g} {sign} {self.threshold:.3g})"
         )
 
 
@@ -82,7 +82,8 @@ def judge_slices(
         DataError: alpha or margin out of range.
 
     Example:
-        >>> found = judge_slices([SliceRows("hospital=b", 400, 120, 9600, 768), SliceRows("hospital=c", 12, 4, 9988, 884)])
+        >>> b, c = SliceRows("hospital=b", 400, 120, 9600, 768), SliceRows("hospital=c", 12, 4, 9988, 884)
+        >>> found = judge_slices([b, c])
         >>> [(each.name, each.alarm) for each in found]
         [('hospital=b', True), ('hospital=c', False)]
     """

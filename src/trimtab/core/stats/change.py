@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from trimtab.core.stats.clustering import clustering
 from trimtab.core.stats.rank_bets import RankBets
+from trimtab.core.stats.seeded import seeded
 
 Floats = NDArray[np.float64]
 Unit = Literal["rows", "blocks"]
@@ -268,7 +269,7 @@ class _Ranked:
         self.taken = 0
         self._bets = RankBets(tolerance)
         self._sorted: list[float] = []
-        self._chance = np.random.Generator(np.random.PCG64(seed))  # the seed is an argument of the alarm
+        self._chance = seeded(seed)
         self._draws: list[float] = []
 
     @property
