@@ -49,6 +49,13 @@ def whole_log(logs: Path) -> tuple[pa.Table, pa.Table]:
     return piece.predictions, piece.labels
 
 
+def notifier_of(urls: Sequence[str]) -> Notifier:
+    """Where messages go that no project's settings name."""
+    from trimtab.adapters.notify import AppriseNotifier
+
+    return AppriseNotifier(urls)
+
+
 ForeignFormat = Literal["kserve", "seldon", "sagemaker", "table"]
 
 

@@ -61,6 +61,7 @@ COMMANDS = (
         "How well the model does: by cohort, by slice, and what is to come.",
         "trimtab.cli.performance:performance",
     ),
+    Command("watch", "See", "Watch a model that others serve, from its log alone.", "trimtab.cli.watch:watch"),
     Command("settings", "See", "Every setting of trimtab.yaml with its reason.", "trimtab.cli.settings:settings"),
     Command("deploy", "Act", "Roll a registered version out.", "trimtab.cli.act:deploy"),
     Command("rollback", "Act", "Return to an earlier version at once.", "trimtab.cli.act:rollback"),

@@ -1,7 +1,7 @@
 """Reads foreign logs into a log directory of ours: each row once, however often it is run.
 
-A row goes to the partition of its own hour, so whether it is there already is known from the ids in that partition; a
-request whose response is in a file to come waits in ``imported/waiting.json``. Files that have not changed are skipped.
+A row goes to the partition of its own day, so whether it is there already is known from the ids in that partition; a
+request whose response is in a file to come waits in ``imported/state.json``. Files that have not changed are skipped.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from trimtab.core.domain.errors import DataError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-HOUR_S = 3600
+DAY_S = 86_400
 INPUT, SCORE, PREDICTION = "x.", "y.score.", "y.prediction"
 
 
@@ -29,7 +29,7 @@ class Sink:
         """Inputs of the newest rows."""
 
     def write(self, rows: Sequence[Answered], classes: Sequence[str], regression: bool) -> tuple[int, int]:
-        """Rows whose ids are new, partitioned by their hour; labels that came along follow.
+        """Rows whose ids are new, partitioned by their day (one file for each, not 24); labels that came along follow.
 
         Returns:
             Rows written, and rows that were there already.
@@ -37,15 +37,15 @@ class Sink:
         fresh: dict[int, list[Answered]] = {}
         repeated = 0
         for row in rows:
-            hour = int(row.time // HOUR_S)
-            known = self._known("predictions", hour)
+            day = int(row.time // DAY_S)
+            known = self._known("predictions", day)
             if row.id in known:
                 repeated += 1
                 continue
             known.add(row.id)
-            fresh.setdefault(hour, []).append(row)
-        for hour, kept in sorted(fresh.items()):
-            self._put("predictions", hour, self._table(kept, classes, regression), [row.id for row in kept])
+            fresh.setdefault(day, []).append(row)
+        for day, kept in sorted(fresh.items()):
+            self._put("predictions", day, self._table(kept, classes, regression), [row.id for row in kept])
         labelled = [
             (row.id, _label(row.label, regression), row.label_time if row.label_time is not None else row.time)
             for row in rows
@@ -68,14 +68,14 @@ class Sink:
         fresh: dict[int, list[tuple[str, Any, float]]] = {}
         repeated = 0
         for row in rows:
-            hour = int(row[2] // HOUR_S)
-            known = self._known("labels", hour)
+            day = int(row[2] // DAY_S)
+            known = self._known("labels", day)
             if row[0] in known:
                 repeated += 1
                 continue
             known.add(row[0])
-            fresh.setdefault(hour, []).append(row)
-        for hour, kept in sorted(fresh.items()):
+            fresh.setdefault(day, []).append(row)
+        for day, kept in sorted(fresh.items()):
             at = pa.array([round(row[2] * 1e6) for row in kept], pa.int64()).cast(TIME)
             table = pa.table(
                 {
@@ -85,29 +85,29 @@ class Sink:
                     "time": at,
                 }
             )
-            self._put("labels", hour, table, [row[0] for row in kept])
+            self._put("labels", day, table, [row[0] for row in kept])
         return sum(map(len, fresh.values())), repeated
 
-    def _known(self, kind: str, hour: int) -> set[str]:
+    def _known(self, kind: str, day: int) -> set[str]:
         """Ids of a partition, read once."""
         import pyarrow.parquet as pq
 
-        found = self._ids.get((kind, hour))
+        found = self._ids.get((kind, day))
         if found is None:
             found = set()
-            folder = self._partition(kind, hour)
+            folder = self._partition(kind, day)
             for path in sorted(folder.glob("*.parquet")) if folder.is_dir() else ():
                 found.update(pq.ParquetFile(path).read(["prediction_id"]).column(0).to_pylist())
-            self._ids[kind, hour] = found
+            self._ids[kind, day] = found
         return found
 
-    def _partition(self, kind: str, hour: int) -> Path:
+    def _partition(self, kind: str, day: int) -> Path:
         from datetime import UTC, datetime
 
-        at = datetime.fromtimestamp(hour * HOUR_S, UTC)
-        return self._into / kind / f"date={at:%Y-%m-%d}" / f"hour={at:%H}"
+        at = datetime.fromtimestamp(day * DAY_S, UTC)
+        return self._into / kind / f"date={at:%Y-%m-%d}" / "hour=00"
 
-    def _put(self, kind: str, hour: int, table: pa.Table, ids: list[str]) -> None:
+    def _put(self, kind: str, day: int, table: pa.Table, ids: list[str]) -> None:
         """The file's name follows from what is in it: a run that is repeated writes the same file."""
         import io
 
@@ -118,7 +118,7 @@ class Sink:
         digest = hashlib.blake2b("\n".join(ids).encode(), digest_size=8).hexdigest()
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression="lz4", store_schema=False)
-        write_aside(self._partition(kind, hour) / f"import-{digest}.parquet", buffer.getvalue())
+        write_aside(self._partition(kind, day) / f"import-{digest}.parquet", buffer.getvalue())
 
     def _table(self, rows: list[Answered], classes: Sequence[str], regression: bool) -> pa.Table:
         import pyarrow as pa

@@ -70,7 +70,8 @@ def calibration_of(total: Scorecard, blocks: Sequence[Scorecard] = ()) -> Calibr
     whole = _information(counts[kept], chances, logits - middle)
     sampling = _inverse(whole)
     used = [card for card in blocks if card.rows >= ROWS_MIN // 2]
-    between, measured = np.diag([ALONE**2, ALONE**2]), 0
+    between: Floats = np.diag([ALONE**2, ALONE**2])
+    measured = 0
     if len(used) >= BLOCKS_MIN:
         effects, noise = zip(*(_effect(card, kept, chances, logits - middle) for card in used), strict=True)
         between = between_of(np.array(effects), np.array(noise))
@@ -110,7 +111,7 @@ def _information(counts: Floats, chances: Floats, centred: Floats) -> Floats:
 
 def _inverse(information: Floats) -> Floats:
     """With a prior of one standard unit on each effect, so that it exists."""
-    found: Floats = np.linalg.inv(information + np.eye(2))
+    found: Floats = np.asarray(np.linalg.inv(information + np.eye(2)), dtype=np.float64)
     return found
 
 

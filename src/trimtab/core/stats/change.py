@@ -100,7 +100,7 @@ class LossAlarm:
         (True, 'rows')
         >>> alarm.update(rng.beta(3, 8, size=500))
         >>> alarm.change.at_row, alarm.change.onset_row
-        (3172, 3002)
+        (3113, 3010)
     """
 
     def __init__(
