@@ -87,8 +87,10 @@ def _adwin(losses: np.ndarray) -> int | None:
     return None
 
 
-def _median(found: list[int | None]) -> float:
-    return float(np.median([np.inf if at is None else at - ONSET for at in found]))
+def _median(found: list[int | None]) -> float | None:
+    """None: more than half were not found."""
+    middle = float(np.median([np.inf if at is None else at - ONSET for at in found]))
+    return middle if np.isfinite(middle) else None
 
 
 def clean(folder: Path) -> dict[str, object]:

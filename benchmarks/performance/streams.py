@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,3 +123,15 @@ def _half(values: pd.Series) -> pd.Series:
         if share >= 0.5:
             break
     return values.isin(kept)
+
+
+def _write(folder: Path, out: Path) -> None:
+    """Labels and scores of every stream, for tools that live in an environment of their own."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in NEVER:
+        found = stream(folder, name)
+        np.savez(out / f"{name}.npz", y=found.labels, s=found.scores)
+
+
+if __name__ == "__main__":
+    _write(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -193,7 +193,7 @@ def performance(
         >>> at = np.arange(6000) * 600.0
         >>> found = performance({"p": p, "y": y, "at": at}, "y", "at", "p")
         >>> found.alarm, round(found.figures["accuracy"].value, 2)
-        (False, 0.75)
+        (False, 0.76)
     """
     from trimtab.offline.realized import Settings, performance_of
     from trimtab.offline.scored import scored_of_table

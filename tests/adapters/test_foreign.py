@@ -189,7 +189,11 @@ def test_a_table_with_columns_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("key,late,known\nr2,1,2026-11-22\nr9,0,2026-11-22\nr1,1,2026-11-22\n")
     mapping = {
         **dict.fromkeys(("prediction", "label_time", "event_time")),
-        **{"id": "key", "time": "at", "scores": ("p",), "label": "late", "ignore": ()},
+        "id": "key",
+        "time": "at",
+        "scores": ("p",),
+        "label": "late",
+        "ignore": (),
     }
     into = tmp_path / "logs"
     import_foreign("table", [tmp_path / "rows.parquet"], into, classes=("0", "1"), mapping=mapping)
@@ -227,6 +231,24 @@ def test_a_record_that_cannot_be_understood_is_named(
     with pytest.raises(DataError, match=message):
         import_foreign(format_, [path], tmp_path / "logs", columns=columns, classes=CLASSES)
     assert not (tmp_path / "logs" / "predictions").exists()
+
+
+def test_classes_without_scores_have_an_accuracy(tmp_path: Path) -> None:
+    """A rule engine answers yes or no."""
+    from trimtab.offline.realized import performance_of
+    from trimtab.offline.scored import scored_of_log
+
+    rows = ["key,at,said,true\n"]
+    rows += [
+        f"{n},2026-11-20T{n % 24:02}:00,{'yes' if n % 2 else 'no'},{'yes' if n % 4 else 'no'}\n" for n in range(96)
+    ]
+    (tmp_path / "rows.csv").write_text("".join(rows))
+    named = {"id": "key", "time": "at", "prediction": "said", "label": "true", "scores": (), "ignore": ()}
+    mapping = {**named, "label_time": None, "event_time": None}
+    import_foreign("table", [tmp_path / "rows.csv"], tmp_path / "logs", mapping=mapping)
+    found = performance_of(scored_of_log(*whole_log(tmp_path / "logs")))
+    assert found.classes == ("no", "yes")
+    assert found.figures["accuracy"].value == 0.75
 
 
 def test_a_line_that_was_cut_off_is_named(tmp_path: Path) -> None:

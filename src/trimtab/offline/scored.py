@@ -77,8 +77,14 @@ def scored_of_log(
     else:
         if PREDICTION not in rows.column_names:
             raise DataError(f"the log has neither '{SCORE}*' nor '{PREDICTION}': nothing to judge")
-        classes, scores = (), _numbers(PREDICTION, rows.column(PREDICTION))
-        truth = np.array([np.nan if each is None else float(each) for each in found])
+        answers = column_of(PREDICTION, rows.column(PREDICTION))
+        if isinstance(answers, Categorical):
+            classes, scores = _certain(answers, found)
+            index = {text: float(at) for at, text in enumerate(classes)}
+            truth = np.array([np.nan if each is None else index[str(each)] for each in found])
+        else:
+            classes, scores = (), answers
+            truth = np.array([np.nan if each is None else float(each) for each in found])
     logged = {name.removeprefix(INPUT): name for name in rows.column_names if name.startswith(INPUT)}
     for name in slices:
         if name not in logged:
@@ -185,6 +191,18 @@ def _quarters(column: Numbers) -> Categorical:
     texts = [f"< {edges[0]:g}", *(f"{a:g} to {b:g}" for a, b in pairwise(edges))]
     codes = np.where(np.isfinite(column), np.searchsorted(edges, np.nan_to_num(column), side="right"), -1)
     return Categorical(codes.astype(np.int32), (*texts, f">= {edges[-1]:g}"))
+
+
+def _certain(answers: Categorical, labels: list[Any]) -> tuple[tuple[str, ...], Numbers]:
+    """Classes without scores: 1 for the class that was answered, 0 for all others."""
+    classes = tuple(sorted({*answers.levels, *(str(each) for each in labels if each is not None)}))
+    if len(classes) < 2:
+        raise DataError(f"all answers and labels are {classes[0]!r}: there is nothing to tell apart")
+    place = np.array([classes.index(level) for level in answers.levels] + [-1])
+    chosen = place[answers.codes]
+    scores = (chosen[:, None] == np.arange(len(classes))).astype(np.float64)
+    scores[chosen < 0] = np.nan
+    return classes, scores
 
 
 def _numbers(name: str, column: Any) -> Numbers:

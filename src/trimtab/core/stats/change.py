@@ -26,6 +26,8 @@ SUSPECTED = (2.0, 3.5)
 SHORT = 1500
 LEAST = 5
 """Rows (blocks: 2) from the onset to the alarm: one or two of the worst losses ever are no change yet."""
+PAST_ROWS = 20_000
+"""Rows before a reset on which clustering is measured, too."""
 LOOK_ROWS = 100
 """Rows between two looks at the clustering, at least; later every tenth of what was seen."""
 MEMORY = 200_000
@@ -126,11 +128,16 @@ class LossAlarm:
         self._wanted = unit
         self._seed = seed
         self._unit: Unit = "blocks" if unit == "blocks" else "rows"
+        self._losses: list[float] = []
+        self._past = np.zeros(0)
         self.reset()
 
     def reset(self) -> None:
-        """Forget all losses: what comes now is the new 'usual'. That rows cluster is remembered."""
-        self._losses: list[float] = []
+        """What comes now is the new 'usual'. How much rows cluster is remembered, and measured on."""
+        if self._losses:
+            centred = np.array(self._losses) - float(np.mean(self._losses))
+            self._past = np.concatenate([self._past, centred])[-PAST_ROWS:]
+        self._losses = []
         self._blocks = _Blocks(self._block_rows, self._block_s)
         self._rows_seen = _Ranked(self._warm_up, self._tolerance, self._seed)
         self._blocks_seen = _Ranked(self._warm_up_blocks, self._tolerance, self._seed)
@@ -239,7 +246,8 @@ class LossAlarm:
         return self._unit == "blocks" or self._z >= SUSPECTED[len(self._losses) >= SHORT]
 
     def _look(self) -> None:
-        found = clustering(np.array(self._losses))
+        own = np.array(self._losses)
+        found = clustering(np.concatenate([self._past, own - own.mean()]) if self._past.size else own)
         self._next_look = len(self._losses) + max(LOOK_ROWS, len(self._losses) // 10)
         if found is None:
             return

@@ -11,7 +11,7 @@ Floats = NDArray[np.float64]
 
 BLOCK_ROWS = (25, 50, 100, 200, 400, 800, 1600)
 BLOCKS_MIN = 16
-SHOWN = 4.0
+SHOWN = 5.0
 """Standard errors above 1 from which clustering counts as shown."""
 
 
@@ -36,9 +36,9 @@ def clustering(values: Floats) -> Clustering | None:
     s² is the variance of single values.
 
     A stream whose level changed once (what an alarm looks for) must not look clustered: so the best single step is
-    taken out first, and neighbours are compared instead of all blocks with their mean. Its standard error is √(3/B) with B
-    blocks of independent rows. Source: Allan, "Statistics of atomic frequency standards", Proc. IEEE 54 (1966); Kish's
-    design effect.
+    taken out first, and neighbours are compared instead of all blocks with their mean. Its standard error is √(3/B)
+    with B blocks of independent rows. Source: Allan, "Statistics of atomic frequency standards", Proc. IEEE 54 (1966);
+    Kish's design effect.
 
     Args:
         values: (n,) in order of time.
