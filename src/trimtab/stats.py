@@ -8,7 +8,8 @@ One model is watched by
 
 - ``LossAlarm``: did its losses rise? With a stated average run length; finds out by itself whether rows cluster.
 
-Each may be looked at as often as one likes; docs/statistics.md says what is claimed and what was measured.
+Each may be looked at as often as one likes; docs/statistics.md and docs/performance.md say what is claimed and what was
+measured.
 """
 
 from trimtab.core.stats.change import LossAlarm

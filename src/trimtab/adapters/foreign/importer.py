@@ -7,7 +7,7 @@ request whose response is in a file to come waits in ``imported/state.json``. Fi
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +23,6 @@ from trimtab.adapters.foreign.writing import Sink
 from trimtab.core.domain.errors import DataError, ExternalError
 
 Format = Literal["kserve", "seldon", "sagemaker", "table"]
-FORMATS = ("kserve", "seldon", "sagemaker", "table")
 FOLDER = "imported"
 ROWS_AT_ONCE = 100_000
 
@@ -210,8 +209,3 @@ class _State:
     def save(self, into: Path) -> None:
         known = {"files": self.files, "waiting": {key: asdict(half) for key, half in self.waiting.items()}}
         write_aside(into / FOLDER / "state.json", json.dumps(known, ensure_ascii=False).encode())
-
-
-def known_formats(names: Sequence[str] = FORMATS) -> str:
-    """For messages."""
-    return ", ".join(names)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,6 +110,7 @@ def estimate_from_baseline(
     return None if spread is None else _estimate(calibration, spread, positive, blocks, seed)
 
 
+@lru_cache(maxsize=4)  # a memo of a pure function of a frozen value: the loop asks at every look
 def baseline_calibration(baseline: Baseline) -> Calibration | None:
     """The calibration of a version by its own evaluation, and how it moved between the evaluation's blocks.
 
