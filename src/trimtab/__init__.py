@@ -9,22 +9,34 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trimtab.api import diagnose, drift
+    from trimtab.api import diagnose, drift, performance
     from trimtab.baseline import Baseline
-    from trimtab.stats import MeanTest, QuantileTest, RateTest
+    from trimtab.stats import LossAlarm, MeanTest, QuantileTest, RateTest
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Baseline": "trimtab.baseline",
+    "LossAlarm": "trimtab.stats",
     "MeanTest": "trimtab.stats",
     "QuantileTest": "trimtab.stats",
     "RateTest": "trimtab.stats",
     "diagnose": "trimtab.api",
     "drift": "trimtab.api",
+    "performance": "trimtab.api",
 }
 
-__all__ = ["Baseline", "MeanTest", "QuantileTest", "RateTest", "__version__", "diagnose", "drift"]
+__all__ = [
+    "Baseline",
+    "LossAlarm",
+    "MeanTest",
+    "QuantileTest",
+    "RateTest",
+    "__version__",
+    "diagnose",
+    "drift",
+    "performance",
+]
 
 
 def __getattr__(name: str) -> Any:

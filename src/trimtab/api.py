@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from trimtab.core.diagnosis import Assessment
     from trimtab.core.drift import DriftResult
+    from trimtab.offline.realized import Performance
 
-__all__ = ["diagnose", "drift"]
+__all__ = ["diagnose", "drift", "performance"]
 
 
 def drift(
@@ -123,3 +124,57 @@ def diagnose(
         blocks=blocks,
         delay=Delay(label_time, label_delay_s),
     )
+
+
+def performance(
+    table: Any,
+    target: str,
+    time: str,
+    scores: str | Sequence[str],
+    *,
+    slices: Sequence[str] = (),
+    classes: Sequence[str] = (),
+    cohort_s: float | None = None,
+    labelled_share: float = 0.8,
+    label_delay_s: float | None = None,
+    margin: float = 0.05,
+    alpha: float = 0.01,
+) -> Performance:
+    """How well a model did on answered rows: realised by cohort and slice, and estimated where labels are to come.
+
+    Args:
+        table: answered rows: a frame, an Arrow table, a mapping of arrays, or the path of a file.
+        target: column of the label; missing where it is not known yet.
+        time: column of event times.
+        scores: column of the score of the second class, or of the predicted value; or one column for each class.
+        slices: columns by whose levels is looked, with the number of them accounted for.
+        classes: texts of the classes in the order of the scores; empty: the target's values, sorted.
+        cohort_s: length of a cohort, seconds; None: a day, or a thirtieth of a history shorter than ten days.
+        labelled_share: a cohort counts once so many of its labels are known: early labels are biased.
+        label_delay_s: a cohort counts once it is so old, instead.
+        margin: a slice with so many more wrong answers than all others is nobody's concern.
+        alpha: chance of a false alarm among the slices.
+
+    Returns:
+        ``.figures`` with intervals, ``.change`` (the losses rose), ``.slices``, ``.waiting`` (estimated), ``.cohorts``;
+        see ``Performance``.
+
+    Raises:
+        DataError: a column that is not there, times that are missing, classes that do not fit the scores.
+
+    Example:
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> p = rng.beta(1, 2, 6000)
+        >>> y = (rng.random(6000) < p).astype(float)
+        >>> at = np.arange(6000) * 600.0
+        >>> found = performance({"p": p, "y": y, "at": at}, "y", "at", "p")
+        >>> found.alarm, round(found.figures["accuracy"].value, 2)
+        (False, 0.76)
+    """
+    from trimtab.offline.realized import Settings, performance_of
+    from trimtab.offline.scored import scored_of_table
+
+    named = (scores,) if isinstance(scores, str) else tuple(scores)
+    settings = Settings(cohort_s, labelled_share, label_delay_s, alpha, margin)
+    return performance_of(scored_of_table(table, target, time, named, slices, classes), settings)

@@ -7,14 +7,14 @@ only for what it uses.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from trimtab.core.decide.policy import Mode, Policy, RetrainPolicy
-from trimtab.core.domain.errors import ExternalError, InvariantError
+from trimtab.core.domain.errors import ExternalError, InvariantError, NotFoundError
 from trimtab.core.domain.journal import Query
 from trimtab.core.domain.verdict import Severity
 from trimtab.core.profiles.pairs import ERROR_CAP
@@ -22,6 +22,8 @@ from trimtab.core.rollout.plan import Guardrails, RolloutPlan
 from trimtab.ports import Clock, DataStore, Jobs, Journal, LogReader, Notifier, Registry, Runs, Target
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from trimtab.adapters.process.server import ServerProcess
     from trimtab.controller.converge import World
     from trimtab.controller.desk import View
@@ -33,6 +35,68 @@ if TYPE_CHECKING:
     from trimtab.training.pipeline import Services
 
 STATE = ".trimtab"
+
+
+def whole_log(logs: Path) -> tuple[pa.Table, pa.Table]:
+    """All predictions of a log directory, and the first label of each.
+
+    Raises:
+        NotFoundError: there is no log.
+        ExternalError: a file cannot be read; the text names it.
+    """
+    from trimtab.adapters.files import ParquetLogReader
+
+    if not (logs / "predictions").is_dir():
+        raise NotFoundError(f"{logs} is no log directory: it has no folder 'predictions'")
+    piece = ParquetLogReader(logs).read(frozenset(), limit=sys.maxsize)
+    return piece.predictions, piece.labels
+
+
+def notifier_of(urls: Sequence[str]) -> Notifier:
+    """Where messages go that no project's settings name."""
+    from trimtab.adapters.notify import AppriseNotifier
+
+    return AppriseNotifier(urls)
+
+
+ForeignFormat = Literal["kserve", "seldon", "sagemaker", "table"]
+
+
+def import_foreign(
+    format_: ForeignFormat,
+    sources: Sequence[Path],
+    into: Path,
+    *,
+    columns: tuple[str, ...] = (),
+    classes: tuple[str, ...] = (),
+    regression: bool = False,
+    event_time: str | None = None,
+    mapping: dict[str, Any] | None = None,
+    version: int = 1,
+    labels: tuple[Path, str, str, str | None] | None = None,
+    now: float = 0.0,
+) -> dict[str, Any]:
+    """Prediction logs of other servers become a log directory; see ``trimtab.adapters.foreign``.
+
+    Returns:
+        What was done: rows, repeated, files, unchanged, waiting, ignored, labels, repeated_labels, columns, classes.
+    """
+    from dataclasses import asdict
+
+    from trimtab.adapters.foreign import Labels, Source, import_log
+    from trimtab.adapters.foreign.tables import Mapping
+
+    source = Source(
+        format_,
+        tuple(sources),
+        columns,
+        classes,
+        regression,
+        event_time,
+        Mapping(**mapping) if mapping is not None else None,
+        version,
+    )
+    return asdict(import_log(source, into, Labels(*labels) if labels is not None else None, now).tally)
 
 
 def open_workspace(start: Path, clock: Clock | None = None) -> Workspace:

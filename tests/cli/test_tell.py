@@ -153,3 +153,17 @@ def test_lines_have_no_blanks_at_their_ends(project: Path, capsys: pytest.Captur
     """Output is pasted into incident channels."""
     for words in (["status"], ["history"], ["why", "5"], ["versions"], ["settings"]):
         assert all(line == line.rstrip() for line in told(words, capsys).splitlines())
+
+
+def test_realised_and_expected_figures_fit_into_a_line() -> None:
+    """What the controller saw of the champion, as its view has it: figures that are not defined are null."""
+    from trimtab.cli.status import figure_texts
+
+    realized = {
+        "accuracy": {"value": 0.91, "low": 0.9, "high": 0.92},
+        "auroc": {"value": None, "low": None, "high": None},
+    }
+    known, expected = figure_texts(realized, {"metrics": {"accuracy": [0.88, 0.85, 0.9]}})
+    assert known == "accuracy 0.91 (0.9 to 0.92)"
+    assert expected == "accuracy 0.88 (0.85 to 0.9); cannot see concept drift"
+    assert figure_texts(None, None) == ("", "")

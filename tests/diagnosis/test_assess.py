@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from tests.diagnosis.streams import DAY, Change, World, draw
+from tests.diagnosis.streams import DAY, ROWS, Change, World, draw
 from trimtab.core.diagnosis import Assessment, AssessSettings, assess
 from trimtab.core.domain.diagnosis import Kind, Remedy
 from trimtab.core.domain.verdict import Severity
+from trimtab.core.performance import figures_of
 from trimtab.core.profiles import Baseline, Categorical
 
 
@@ -56,6 +59,22 @@ def upper(columns, _rng):  # type: ignore[no-untyped-def]
     assert isinstance(carrier, Categorical)
     columns["carrier"] = Categorical(carrier.codes, tuple(level.upper() for level in carrier.levels))
     return columns
+
+
+def test_realised_and_estimated_figures_stand_beside_the_diagnosis(start: tuple[Baseline, World]) -> None:
+    """Labels of the newest five days are still to come: what is to be expected of them is told, and of them alone."""
+    baseline, world = fresh(start, 21)
+    world.live(baseline, 20)
+    blocks = world.blocks
+    waiting = [replace(block, scorecard=None) for block in blocks[15:]]
+    found = assess(baseline, [*blocks[:15], *waiting])
+    assert found.realized["accuracy"].rows == 15 * ROWS
+    assert found.estimated is not None
+    assert found.estimated.rows == 5 * ROWS
+    value, low, high = found.estimated.metrics["accuracy"]
+    later = figures_of([block.scorecard for block in blocks[15:] if block.scorecard is not None])["accuracy"].value
+    assert low <= later <= high
+    assert low < value < high
 
 
 def test_a_healthy_year_raises_nothing(start: tuple[Baseline, World]) -> None:

@@ -26,6 +26,12 @@ COMMANDS = (
     Command("serve", "Start", "Only serve: the data plane, without a controller.", "trimtab.cli.serve:serve"),
     Command("score", "Start", "Score a file with the version that serves.", "trimtab.cli.score:score"),
     Command(
+        "import",
+        "Start",
+        "Read prediction logs of KServe, Seldon, SageMaker, or a table.",
+        "trimtab.cli.import_log:import_log",
+    ),
+    Command(
         "status",
         "See",
         "What serves, what is under way, what is wrong, what waits for you.",
@@ -53,6 +59,13 @@ COMMANDS = (
         "drift", "See", "Did these rows change, in what, since when? Exit 3 is an alarm.", "trimtab.cli.drift:drift"
     ),
     Command("export", "See", "A drift check in another tool's format.", "trimtab.cli.export:export"),
+    Command(
+        "performance",
+        "See",
+        "How well the model does: by cohort, by slice, and what is to come.",
+        "trimtab.cli.performance:performance",
+    ),
+    Command("watch", "See", "Watch a model that others serve, from its log alone.", "trimtab.cli.watch:watch"),
     Command("settings", "See", "Every setting of trimtab.yaml with its reason.", "trimtab.cli.settings:settings"),
     Command("blend", "Act", "Let registered versions answer together, as a version.", "trimtab.cli.blend:blend"),
     Command("deploy", "Act", "Roll a registered version out.", "trimtab.cli.act:deploy"),

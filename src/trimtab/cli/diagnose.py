@@ -3,6 +3,7 @@ morning, and for scripts."""
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from trimtab.core.diagnosis.result import PerformanceResult
     from trimtab.core.domain.diagnosis import Diagnosis
     from trimtab.core.domain.verdict import Reason
+    from trimtab.core.performance import Estimate
+
+SHOWN = ("accuracy", "auroc", "f1", "mae", "r2")
 
 TODO = {
     "none": "nothing",
@@ -98,7 +102,7 @@ def answer(found: Assessment) -> dict[str, Any]:
         "slices": list(diagnosis.slices),
         "reasons": [_reason(reason) for reason in diagnosis.reasons],
         "alternatives": [{"kind": each.kind.value, "weight": float(each.weight)} for each in diagnosis.alternatives],
-        "performance": None if found.performance is None else _performance(found.performance),
+        "performance": _performance(found),
         "drift": None if found.drift is None else drift_answer(found.drift),
     }
 
@@ -108,7 +112,28 @@ def _reason(reason: Reason) -> dict[str, Any]:
     return {"code": reason.code, "text": reason.text, "value": value, "limit": limit}
 
 
-def _performance(result: PerformanceResult) -> dict[str, Any]:
+def _performance(found: Assessment) -> dict[str, Any] | None:
+    """Realised and estimated side by side; None where neither is known."""
+    if found.performance is None and found.estimated is None:
+        return None
+    beside = {
+        "realized": {name: _interval(each.value, each.low, each.high) for name, each in found.realized.items()},
+        "estimated": None if found.estimated is None else _estimated(found.estimated),
+    }
+    return {**(_losses(found.performance) if found.performance is not None else {}), **beside}
+
+
+def _estimated(estimate: Estimate) -> dict[str, Any]:
+    metrics = {name: _interval(*figures) for name, figures in estimate.metrics.items()}
+    return {"rows": estimate.rows, "metrics": metrics, "note": estimate.note}
+
+
+def _interval(value: float, low: float, high: float) -> dict[str, Any]:
+    known = [float(each) if isfinite(each) else None for each in (value, low, high)]
+    return {"value": known[0], "interval": known[1:]}
+
+
+def _losses(result: PerformanceResult) -> dict[str, Any]:
     return {
         "loss": float(result.loss),
         "baseline_loss": float(result.baseline_loss),
@@ -137,6 +162,7 @@ def words(found: Assessment) -> list[RenderableType]:
     rows += [("why" if at == 0 else "", reason.text) for at, reason in enumerate(diagnosis.reasons[:5])]
     if found.performance is not None:
         rows.append(("loss", found.performance.text))
+    rows += _figures(found)
     if diagnosis.alternatives:
         rows.append(("or", ", ".join(f"{each.kind.value} ({each.weight:.0%})" for each in diagnosis.alternatives[:3])))
     parts: list[RenderableType] = [grid(rows)]
@@ -149,6 +175,23 @@ def words(found: Assessment) -> list[RenderableType]:
         )
         parts += ["", table]
     return parts
+
+
+def _figures(found: Assessment) -> list[tuple[str, RenderableType]]:
+    """Realised beside estimated."""
+    rows: list[tuple[str, RenderableType]] = []
+    shown = [found.realized[name] for name in SHOWN if name in found.realized]
+    known = [
+        f"{each.name} {each.value:.3g} ({each.low:.3g} to {each.high:.3g})" for each in shown if each.low == each.low
+    ]
+    if known:
+        rows.append(("realised", ", ".join(known)))
+    if found.estimated is not None:
+        metrics = found.estimated.metrics
+        texts = [f"{n} {metrics[n][0]:.3g} ({metrics[n][1]:.3g} to {metrics[n][2]:.3g})" for n in SHOWN if n in metrics]
+        what = f"; of the newest {found.estimated.rows:,} rows, if only inputs changed"
+        rows.append(("expected", ", ".join(texts) + what))
+    return rows
 
 
 def _headline(diagnosis: Diagnosis) -> RenderableType:

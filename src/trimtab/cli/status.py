@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Row = tuple[str, "RenderableType"]
 
+FIGURES = ("accuracy", "auroc", "f1", "mae", "r2")
+"""Metrics that fit into a line."""
+
 
 def status(
     *,
@@ -122,6 +125,28 @@ def _health(health: dict[str, Any] | None) -> Iterator[Row]:
         parts.append("inputs drifted" if health["drifted"] else "inputs as before")
     parts.append("nothing wrong" if diagnosis == "none" else f"diagnosis: {diagnosis}")
     yield "health", _text("; ".join(parts), "" if diagnosis == "none" else "yellow")
+    realized, expected = figure_texts(health.get("realized"), health.get("estimated"))
+    if realized:
+        yield "realised", _text(realized)
+    if expected:
+        yield "expected", _text(expected)
+    moved = [f"{each['feature']} {each['direction']}".strip() for each in health.get("drift") or ()]
+    if moved:
+        yield "moved", _text(f"{', '.join(moved)} (by expected effect on the model)")
+
+
+def figure_texts(realized: dict[str, Any] | None, estimated: dict[str, Any] | None) -> tuple[str, str]:
+    """What labels say, and what is to be expected of rows whose labels are still to come."""
+    known = [
+        f"{name} {each['value']:.3g} ({each['low']:.3g} to {each['high']:.3g})"
+        for name in FIGURES
+        if (each := (realized or {}).get(name)) and None not in (each["value"], each["low"], each["high"])
+    ]
+    metrics = (estimated or {}).get("metrics") or {}
+    guessed = [
+        "{} {:.3g} ({:.3g} to {:.3g})".format(name, *metrics[name]) for name in FIGURES if metrics.get(name) is not None
+    ]
+    return ", ".join(known), ", ".join(guessed) + ("; cannot see concept drift" if guessed else "")
 
 
 def _rollout(report: StatusReport, now: float) -> Iterator[Row]:

@@ -13,9 +13,11 @@ from trimtab.controller.loop import Loop, Tick
 from trimtab.core.decide.rollouts import figures
 from trimtab.core.decide.snapshot import Snapshot
 from trimtab.core.domain.errors import ExternalError
+from trimtab.core.drift.result import DriftResult
 from trimtab.core.rollout.analysis import analyse
 
 _POLL_S = 0.1
+MOVED_SHOWN = 5
 _PAUSE_S_MAX = 300.0
 """Longest pause between two ticks that fail by a defect."""
 
@@ -115,6 +117,15 @@ def seen(tick: Tick) -> dict[str, Any]:
     }
 
 
+def _ranked(drift: DriftResult) -> list[dict[str, Any]]:
+    """Features that moved, the one with the largest expected effect on the model first."""
+    moved = [each for each in drift.features.values() if each.alarm]
+    return [
+        {"feature": each.name, "effect": each.effect, "p": each.p, "direction": each.direction}
+        for each in sorted(moved, key=lambda each: (-each.effect, each.p))[:MOVED_SHOWN]
+    ]
+
+
 def _rollout(tick: Tick) -> dict[str, Any] | None:
     rollout = tick.status.rollout
     if rollout is None or tick.snapshot.rollout is None:
@@ -139,4 +150,7 @@ def _health(snapshot: Snapshot) -> dict[str, Any] | None:
         ],
         "performance": None if performance is None else asdict(performance),
         "drifted": None if assessment.drift is None else assessment.drift.drifted,
+        "realized": {name: asdict(figure) for name, figure in assessment.realized.items()},
+        "estimated": None if assessment.estimated is None else asdict(assessment.estimated),
+        "drift": None if assessment.drift is None else _ranked(assessment.drift),
     }

@@ -8,6 +8,8 @@ rows; then movement of the inputs, which alone never asks for more than watching
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import add
 
 import numpy as np
 
@@ -22,6 +24,8 @@ from trimtab.core.domain.diagnosis import Alternative, Diagnosis, Kind, Remedy
 from trimtab.core.domain.verdict import Reason, Severity
 from trimtab.core.drift.check import check
 from trimtab.core.drift.result import DriftResult
+from trimtab.core.performance.estimate import Estimate, estimate_from_baseline
+from trimtab.core.performance.figures import figures_of
 from trimtab.core.profiles import Baseline
 
 
@@ -50,7 +54,20 @@ def assess(
     unrelated, prior = (None, None) if performance is None else explain(baseline, blocks, judged, performance)
     labels = labels if unrelated is None else (*labels, unrelated)
     diagnosis = _diagnose(faults, labels, performance, drift, prior)
-    return Assessment(diagnosis, (*faults, *labels), drift, performance, _views(blocks, under | label_blocks, judged))
+    views = _views(blocks, under | label_blocks, judged)
+    realized = figures_of(
+        [block.scorecard for block, used in zip(blocks, judged, strict=True) if used and block.scorecard]
+    )
+    return Assessment(
+        diagnosis, (*faults, *labels), drift, performance, views, realized, _estimated(baseline, blocks, judged)
+    )
+
+
+def _estimated(baseline: Baseline, blocks: Sequence[Block], judged: Flags) -> Estimate | None:
+    """Of the blocks since the last that was judged by its labels; of the newest, where that is the last."""
+    last = int(np.flatnonzero(judged)[-1]) if judged.any() else -1
+    waiting = [block.profile for block in blocks[last + 1 :]] or [blocks[-1].profile]
+    return estimate_from_baseline(baseline, reduce(add, waiting), blocks=len(waiting))
 
 
 def _drift(

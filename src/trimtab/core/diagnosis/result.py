@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from trimtab.core.domain.diagnosis import Diagnosis
 from trimtab.core.domain.verdict import Severity
 from trimtab.core.drift.result import DriftResult
+from trimtab.core.performance.estimate import Estimate
+from trimtab.core.performance.figures import Figure
 from trimtab.core.profiles import Profile, Scorecard
 
 
@@ -120,3 +123,8 @@ class Assessment:
     performance: PerformanceResult | None = None
     """None without labels."""
     blocks: tuple[BlockView, ...] = field(default_factory=tuple)
+    realized: Mapping[str, Figure] = field(default_factory=dict)
+    """Metrics of the judged blocks, by name; empty without labels."""
+    estimated: Estimate | None = None
+    """What is to be expected of the blocks whose labels are still to come (of the newest block, where all are known);
+    None for other than two classes and without an evaluation."""

@@ -11,15 +11,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from trimtab.core.stats.rank_bets import step_pairs
+
 Values = NDArray[np.float64]
 
 RISES = np.array([0.5, 1.0, 1.5, 2.0])
 """Rises of the level, in standard deviations of a block, that the mean detector bets on."""
 CAP = 3.0
 """A block counts at most this many standard deviations: one bad day alone is no change."""
-
-_QUANTILES = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
-_RATIOS = (1.15, 1.3, 1.6, 2.0, 3.0, 5.0, 10.0, 20.0, 40.0)
 
 
 def shiryaev_roberts(log_bets: Values) -> Values:
@@ -61,22 +60,21 @@ def rise_bets(z: Values) -> Values:
 
 
 def rank_bets(losses: Values, warm_up: int) -> Values:
-    """(T, J) ln bets on conformal ranks: u_t is the rank of loss t among all up to t (ties split), small where it
-    is large.
+    """(T, J) ln bets on conformal ranks: u_t is the rank of loss t among all up to t (ties count as
+    smaller), small where it is large.
 
     Distribution-free: exact where blocks are exchangeable before the change, whatever the losses' distribution
     (Vovk et al. 2003).
     The first ``warm_up`` blocks are only collected. Bets f(u) = r for u <= q, else (1 - r q) / (1 - q).
     """
-    pairs = [(q, r) for q in _QUANTILES for r in _RATIOS if q * r < 0.95]
+    pairs = step_pairs()
     q = np.array([pair[0] for pair in pairs])
     r = np.array([pair[1] for pair in pairs])
     out = np.zeros((len(losses), len(pairs)))
     win, lose = np.log(r), np.log((1 - r * q) / (1 - q))
     for at in range(warm_up, len(losses)):
         earlier = losses[:at]
-        larger = np.count_nonzero(earlier > losses[at]) + 0.5 * np.count_nonzero(earlier == losses[at])
-        rank = (larger + 1.0) / (at + 1.0)
-        # whole ranks make P(u <= q) at most q: the bet is fair or worse
+        rank = (np.count_nonzero(earlier >= losses[at]) + 1.0) / (at + 1.0)
+        # whole ranks with ties against the bettor make P(u <= q) at most q: the bet is fair or worse
         out[at] = np.where(rank <= q, win, lose)
     return out
