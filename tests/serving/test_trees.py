@@ -208,6 +208,6 @@ def test_depths_are_those_of_the_longest_ways() -> None:
 @pytest.mark.skipif(not compiled(), reason="installed without a C compiler")
 def test_without_the_compiled_walk_numpy_walks() -> None:
     """An image was built without a C compiler: its answers are the same."""
-    with mock.patch.dict(sys.modules, {"trimtab.serving.compiled.forest": None}):
+    with mock.patch.dict(sys.modules, {"trimtab.serving.compiled": None}):
         assert isinstance(walker(FORESTS[0], single=False), NumpyWalker)
     assert not isinstance(walker(FORESTS[0], single=False), NumpyWalker)

@@ -139,7 +139,7 @@ def test_estimators_that_take_no_missing_values(name: str, tmp_path: Path) -> No
     assert "itself refuses 7 of" in result.notes[0]
     assert "missing:hour" in result.notes[0]
     if form:
-        assert (last.runtime, last.form) == ("onnx", form), result.reason
+        assert (last.runtime, last.form) == (TREES if form == "trees" else ("onnx", form)), result.reason
     model = load(tmp_path / "v")
     assert [spec.nullable for spec in model.signature.inputs] == [False, False]
     wide_answers(model, estimator, numbers)
@@ -169,7 +169,7 @@ def test_classes_of_each_type(kind: str, tmp_path: Path) -> None:
     estimator = default_bool(frame).fit(frame.iloc[:400], target[:400])
     result = build(tmp_path / "v", estimator, frame.iloc[400:], classes, positive=None)
     model = load(tmp_path / "v", result.digest)
-    assert result.runtime == "onnx"
+    assert result.runtime == TREES[0]
     assert model.signature.classes == tuple(classes)
     assert type(model.predict_row(["AA", 12, False, 1.0]).prediction) is type(classes[0])
     wide_answers(model, estimator, frame)
@@ -184,7 +184,7 @@ def test_regressions(estimator: Any, tmp_path: Path) -> None:
     numbers = frame[NUMBERS].fillna(0.0)
     target = 1e6 * numbers["hour"] + 1e5 * numbers["wind"]
     result = build(tmp_path / "v", estimator.fit(numbers.iloc[:400], target.iloc[:400]), numbers.iloc[400:], None)
-    assert result.runtime == "onnx", result.reason
+    assert result.runtime == ("onnx" if isinstance(estimator, Ridge) else TREES[0]), result.reason
     wide_answers(load(tmp_path / "v"), estimator, numbers)
 
 
@@ -219,16 +219,15 @@ def test_a_wrong_converter_is_found_out_and_the_next_runtime_taken(tmp_path: Pat
 
 
 def compiling_trees_without_missing() -> Any:
-    from trimtab.training import compile_candidates
+    from dataclasses import replace
 
-    def forgetful(trees: Trees) -> bytes:
-        from dataclasses import replace
+    from trimtab.training import compile_candidates, compile_trees
 
-        return compiling_trees.trees_to_onnx(replace(trees, default_left=np.zeros_like(trees.default_left)))
+    def forgetful(model: Any, *, classes: int | None) -> Trees:
+        trees = compile_trees.read_trees(model, classes=classes)
+        return replace(trees, default_left=np.zeros_like(trees.default_left))
 
-    from trimtab.training import compile_trees as compiling_trees
-
-    return mock.patch.object(compile_candidates, "trees_to_onnx", forgetful)
+    return mock.patch.object(compile_candidates, "read_trees", forgetful)
 
 
 def test_a_slightly_perturbed_model_never_passes(tmp_path: Path) -> None:
@@ -237,14 +236,15 @@ def test_a_slightly_perturbed_model_never_passes(tmp_path: Path) -> None:
 
     from trimtab.training import compile_candidates, compile_trees
 
-    def perturbed(trees: Trees) -> bytes:
+    def perturbed(model: Any, *, classes: int | None) -> Trees:
+        trees = compile_trees.read_trees(model, classes=classes)
         leaves = trees.leaves.copy()
         leaves[np.flatnonzero(trees.left < 0)[:3], 0] += 1e-3
-        return compile_trees.trees_to_onnx(replace(trees, leaves=leaves))
+        return replace(trees, leaves=leaves)
 
     frame, late = flights(600)
     estimator = default_bool(frame).fit(frame.iloc[:400], late[:400])
-    with mock.patch.object(compile_candidates, "trees_to_onnx", perturbed):
+    with mock.patch.object(compile_candidates, "read_trees", perturbed):
         result = build(tmp_path / "v", estimator, frame.iloc[400:])
     assert not result.parity[0].passed
     assert 1e-5 < result.parity[0].largest < 1e-2
@@ -324,7 +324,7 @@ def test_pandas_own_types(tmp_path: Path) -> None:
     })  # fmt: skip
     estimator = default_bool(typed).fit(typed.iloc[:400], late[:400])
     result = build(tmp_path / "v", estimator, typed.iloc[400:])
-    assert result.runtime == "onnx", result.reason
+    assert result.runtime == TREES[0], result.reason
     model = load(tmp_path / "v")
     assert [spec.type for spec in model.signature.inputs] == ["string", "int64", "bool", "bool"]
     wide_answers(model, estimator, typed)
@@ -348,7 +348,7 @@ def test_columns_without_any_value(tmp_path: Path) -> None:
     frame["nothing"], frame["no text"] = np.nan, pd.Series([None] * 400, dtype=object)
     estimator = default_bool(frame).fit(frame, late)
     result = build(tmp_path / "v", estimator, frame)
-    assert result.runtime == "onnx", result.reason
+    assert result.runtime == TREES[0], result.reason
     wide_answers(load(tmp_path / "v"), estimator, frame)
     with pytest.raises(DataError, match="no column to learn from; found nothing is float64, no text is string"):
         default_bool(frame[["nothing", "no text"]])

@@ -17,6 +17,7 @@ from trimtab.core.domain.errors import DataError, EstimatorError, IntegrityError
 from trimtab.core.domain.times import DAY_S
 from trimtab.serving.package import read_signature, verify
 from trimtab.serving.runtimes import load
+from trimtab.serving.runtimes.trees import compiled
 from trimtab.training.evaluate import model_columns
 from trimtab.training.pipeline import run
 from trimtab.training.read import read_file
@@ -40,6 +41,9 @@ retraining:
 """
 MONTH = START + 30 * DAY_S
 NOW = START + 60 * DAY_S
+
+RUNTIME, MODEL = ("trees", "model.trees") if compiled() else ("onnx", "model.onnx")
+"""Of tree ensembles, with a C compiler and without."""
 
 
 def more_often_late(table: pd.DataFrame, odds: float = 4.0) -> pd.DataFrame:
@@ -90,7 +94,7 @@ def test_learning_on_takes_only_rows_that_the_champion_has_not_seen(
     assert record.estimator is not None  # the next one can go on from this one
     with tempfile.TemporaryDirectory() as folder:
         trees = load(desk.registry.fetch(incremental["version"], Path(folder) / "p"))
-        assert trees.signature.runtime.name == "onnx"
+        assert trees.signature.runtime.name == RUNTIME
 
 
 def test_a_version_that_learnt_on_is_reproduced_to_the_byte(
@@ -108,7 +112,7 @@ def test_a_moved_base_rate_is_recalibrated_without_a_new_model(
     """Diagnosis said prior shift: the ranking holds, the level does not."""
     assert recalibrated["outcome"] == "registered", recalibrated["gates"]
     record = desk.registry.get(recalibrated["version"])
-    assert (record.strategy, record.parent, record.runtime) == ("recalibrate", 1, "onnx")
+    assert (record.strategy, record.parent, record.runtime) == ("recalibrate", 1, RUNTIME)
     performance, *_ = recalibrated["gates"]
     assert performance["value"] < -0.02  # log loss less than the champion's
     package = desk.registry.fetch(record.version, tmp_path / "package")
@@ -116,7 +120,7 @@ def test_a_moved_base_rate_is_recalibrated_without_a_new_model(
     assert signature.calibration is not None
     assert signature.calibration.method in ("prior", "platt", "beta")
     one = desk.registry.fetch(1, tmp_path / "one")
-    assert (one / "model.onnx").read_bytes() == (package / "model.onnx").read_bytes()
+    assert (one / MODEL).read_bytes() == (package / MODEL).read_bytes()
     rows = read_file(desk.root / "data/b.parquet", "b.parquet")
     columns, _ = model_columns(signature.inputs, rows)
     mapped, plain = load(package).predict(columns).scores, load(one).predict(columns).scores
@@ -178,9 +182,9 @@ def test_versions_that_answer_together_pass_the_same_gates(
     values = [[columns[name][i : i + 1].tolist()[0] for name in names] for i in range(40)]
     np.testing.assert_allclose(together.predict_rows(values)[1], expected[:40], atol=1e-6)
     np.testing.assert_allclose(together.predict_row(values[0]).scores, expected[0], atol=1e-6)
-    file = package / "members" / "1" / "model.onnx"
+    file = package / "members" / "1" / MODEL
     file.write_bytes(file.read_bytes()[:-1] + b"x")
-    with pytest.raises(IntegrityError, match=r"members/1/model\.onnx was changed"):
+    with pytest.raises(IntegrityError, match=rf"members/1/{MODEL} was changed"):
         verify(package)
 
 
