@@ -227,7 +227,7 @@ cdef class Direct:
     # --- the record ---------------------------------------------------------------------------------------------------
 
     cdef keep(self, deployment, Version version, bytes identity, double now, double seconds, const double* row, Py_ssize_t position, double answer):
-        cdef Py_ssize_t at
+        cdef Py_ssize_t at, column
         generation = deployment.generation
         if version is not self.version or generation != self.generation or self.rows >= ROWS_MAX:
             self.close()
@@ -237,7 +237,8 @@ cdef class Direct:
             self.soon(self.close)
         at = self.rows
         memcpy(<char*> self.ids + at * self.id_size, PyBytes_AS_STRING(identity), self.id_size)
-        memcpy(self.numbers + at * version.width, row, version.width * sizeof(double))
+        for column in range(version.width):
+            self.numbers[column * ROWS_MAX + at] = row[column]
         self.times[at], self.seconds[at], self.answers[at], self.positions[at] = now, seconds, answer, position
         self.rows = at + 1
 
@@ -253,11 +254,20 @@ cdef class Direct:
             np.frombuffer(self.ids, f"S{self.id_size}", n).copy(),
             copied(self.times, n),
             copied(self.seconds, n),
-            copied(self.numbers, n * version.width).reshape(n, version.width),
+            self.matrix(n, version.width),
             np.frombuffer(PyBytes_FromStringAndSize(<char*> self.positions, n), np.int8),
             copied(self.answers, n),
         )
         self.record(version, self.generation, columns)
+
+    cdef matrix(self, Py_ssize_t n, Py_ssize_t width):
+        """(n, width), each column in one piece: as the log will hold it."""
+        cdef bytes content = PyBytes_FromStringAndSize(NULL, n * width * <Py_ssize_t> sizeof(double))
+        cdef double* to = <double*> PyBytes_AS_STRING(content)
+        cdef Py_ssize_t column
+        for column in range(width):
+            memcpy(to + column * n, self.numbers + column * ROWS_MAX, n * sizeof(double))
+        return np.frombuffer(content).reshape(width, n).T
 
 
 cdef copied(const double* values, Py_ssize_t n):

@@ -75,6 +75,18 @@ def strings(values: Sequence[str | None] | npt.NDArray[np.bytes_]) -> pa.Array:
     return pa.Array.from_buffers(pa.string(), n, [_validity(missing), pa.py_buffer(offsets), pa.py_buffer(data)])
 
 
+def picked(texts: Sequence[str], positions: npt.NDArray[np.int8]) -> pa.Array:
+    """The text at each position."""
+    encoded = [text.encode("utf-8", "replace") for text in texts]
+    lengths = np.array([len(text) for text in encoded], dtype=np.int32)
+    padded = np.frombuffer(b"".join(text.ljust(int(lengths.max())) for text in encoded), np.uint8)
+    used = np.arange(lengths.max()) < lengths[:, None]
+    data = padded.reshape(len(texts), -1)[positions][used[positions]].tobytes()
+    offsets = np.zeros(len(positions) + 1, dtype=np.int32)
+    np.cumsum(lengths[positions], out=offsets[1:])
+    return pa.Array.from_buffers(pa.string(), len(positions), [None, pa.py_buffer(offsets), pa.py_buffer(data)])
+
+
 def same_text(value: str | None, count: int) -> pa.Array:
     """The same text (or null) in every row."""
     if value is None:

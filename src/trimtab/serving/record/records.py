@@ -22,6 +22,7 @@ from trimtab.serving.record.columns import (
     floats,
     nulls,
     numbers,
+    picked,
     same_text,
     strings,
     times,
@@ -99,7 +100,7 @@ class BlockRecord:
     inputs: Mapping[str, npt.NDArray[np.generic]] | Matrix | list[Sequence[Any]] | None
     """Columns, a matrix (n, inputs), or rows in the order of the signature; None on shadow rows."""
     prediction: Sequence[Any] | npt.NDArray[np.generic] | None
-    """None where there was an error."""
+    """None where there was an error. Of int8: positions in the signature's classes."""
     scores: Matrix | Sequence[Sequence[float]] | None
     """(n, classes)"""
 
@@ -109,7 +110,7 @@ def block_batches(blocks: Sequence[BlockRecord]) -> list[tuple[Slot, pa.RecordBa
 
     Under load a block is the few rows of a turn; nearly always all of them are of one kind, and become one batch.
     """
-    groups: dict[tuple[int, int, bool, str | None, type, bool, type], list[BlockRecord]] = {}
+    groups: dict[tuple[int, int, bool, str | None, type, bool, type, Any], list[BlockRecord]] = {}
     for block in blocks:
         key = (
             id(block.slot),
@@ -119,6 +120,7 @@ def block_batches(blocks: Sequence[BlockRecord]) -> list[tuple[Slot, pa.RecordBa
             dict if isinstance(block.inputs, Mapping) else type(block.inputs),
             block.scores is None,
             type(block.ids),
+            getattr(block.prediction, "dtype", None),
         )
         groups.setdefault(key, []).append(block)
     return [(group[0].slot, _batch(group)) for group in groups.values()]
@@ -135,7 +137,7 @@ def _batch(blocks: Sequence[BlockRecord]) -> pa.RecordBatch:
     if first.prediction is None:
         answer = nulls(pa.string() if layout.is_classification else pa.float64(), n)
     else:
-        answer = _answer(layout, _chained([_listed(block.prediction) for block in blocks]))
+        answer = _answer(layout, _chained([() if each.prediction is None else each.prediction for each in blocks]))
     if first.scores is None:
         scores = [nulls(pa.float64(), n)] * layout.scores
     else:
@@ -182,16 +184,10 @@ def _scores(blocks: Sequence[BlockRecord], n: int, classes: int) -> Matrix:
     return np.ascontiguousarray(flat.reshape(n, classes).T)
 
 
-def _listed(values: Sequence[Any] | npt.NDArray[np.generic] | None) -> Sequence[Any]:
-    if isinstance(values, np.ndarray):
-        listed: list[Any] = values.tolist()
-        return listed
-    return values or ()
-
-
 def _upright(parts: Sequence[Matrix]) -> Matrix:
     """Matrices of rows, one below the other, turned so that each column lies in one piece."""
-    return np.ascontiguousarray((parts[0] if len(parts) == 1 else np.concatenate(parts)).T)
+    turned = [part.T for part in parts]
+    return np.ascontiguousarray(turned[0] if len(turned) == 1 else np.concatenate(turned, axis=1))
 
 
 def _inputs(blocks: Sequence[BlockRecord], layout: Layout, n: int) -> list[pa.Array]:
@@ -211,9 +207,13 @@ def _inputs(blocks: Sequence[BlockRecord], layout: Layout, n: int) -> list[pa.Ar
     return [_input(column, spec) for column, spec in zip(columns, layout.inputs, strict=True)]
 
 
-def _answer(layout: Layout, prediction: Sequence[Any]) -> pa.Array:
+def _answer(layout: Layout, prediction: Sequence[Any] | npt.NDArray[np.generic]) -> pa.Array:
     if not layout.is_classification:
-        return floats(np.array(prediction, dtype=np.float64))
+        return floats(np.asarray(prediction, dtype=np.float64))
+    if isinstance(prediction, np.ndarray):
+        if prediction.dtype == np.int8:
+            return picked(tuple(layout.texts.values()), prediction.astype(np.int8, copy=False))
+        prediction = prediction.tolist()
     try:
         texts = list(map(layout.texts.__getitem__, prediction))
     except KeyError:  # no class that the signature knows: what the model said is recorded all the same

@@ -25,8 +25,9 @@ from trimtab.serving.record.health import LogHealth
 from trimtab.serving.record.recorder import Recorder
 from trimtab.serving.record.records import BlockRecord, LabelRecord, block_batches, label_batch
 
-PART = 8192
-"""Rows turned into a batch at a time: short enough that the event loop hardly waits for the interpreter lock."""
+PART = 32_768
+"""Rows turned into a batch at a time, at most: nearly always all that a flush finds. Each batch costs as much as a
+thousand rows and leaves the event loop with cold caches; the interpreter lock is handed over all the while."""
 
 _log = logging.getLogger("trimtab.serving")
 
