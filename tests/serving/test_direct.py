@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import socket
 import struct
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -316,6 +318,50 @@ def test_every_answered_id_is_in_the_log_once_after_sigterm(boosting: Path, tmp_
         logged = server.predictions().column("prediction_id").to_pylist()
         assert len(logged) == len(set(logged))
         assert set(load.ids) <= set(logged)
+
+
+def test_a_flood_on_one_connection_leaves_turns_to_others(boosting: Path, tmp_path: Path) -> None:
+    """A client sends thousands of requests ahead: others are answered between them, and it gets every answer."""
+    ahead = 20_000
+    body = json.dumps(row()).encode()
+    one = b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (INFER.encode(), len(body), body)
+    with start(tmp_path, {1: boosting}) as server:
+        server.post(INFER, row())
+        with socket.create_connection((server.host, server.port), timeout=30) as flood:
+            got = [0]
+
+            def read_all() -> None:
+                while more := flood.recv(1 << 20):
+                    got[0] += more.count(b"HTTP/1.1 200 OK")  # a status line cut in two is found by the count below
+
+            reader = threading.Thread(target=read_all, daemon=True)
+            reader.start()
+            sender = threading.Thread(target=flood.sendall, args=(one * ahead,), daemon=True)
+            sender.start()
+            between = []
+            while got[0] < ahead * 0.9:
+                assert server.post(INFER, row())[0] == 200
+                between.append(got[0])
+            sender.join()
+            flood.shutdown(socket.SHUT_WR)
+            reader.join(30)
+        assert len([count for count in between if 0 < count < ahead * 0.9]) >= 10, "others were answered meanwhile"
+        assert server.stop() == 0
+        logged = server.predictions().column("prediction_id").to_pylist()
+        assert len(logged) == len(set(logged)) == ahead + 1 + len(between)
+
+
+def test_all_that_was_sent_before_a_half_close_is_answered(boosting: Path, tmp_path: Path) -> None:
+    """`nc -N` sends a file of requests and closes its sending side: more of them than a turn takes."""
+    body = json.dumps(row()).encode()
+    one = b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (INFER.encode(), len(body), body)
+    with start(tmp_path, {1: boosting}) as server:
+        server.post(INFER, row())
+        with socket.create_connection((server.host, server.port), timeout=30) as sock:
+            sock.sendall(one * 100)
+            sock.shutdown(socket.SHUT_WR)
+            received = b"".join(iter(lambda: sock.recv(65536), b""))
+    assert received.count(b"HTTP/1.1 200 OK") == 100
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,9 @@
 """HTTP/1.1 on a socket: bytes to requests, answers to bytes. Limits, time-outs and closing live here; meaning does not.
 
 One connection answers in order. Single rows of all connections that came in one turn of the event loop are scored
-together when it ends (``Later``): a client that sends many requests ahead gets one row a turn, as everybody does. Where
-an answer has to wait longer (a large batch in a thread), or more was sent ahead than ``Limits.ahead``, the connection
-stops reading, so that a client cannot pile up work.
+together when it ends (``Later``), or answered at once: a client that sends many requests ahead gets a few answers a
+turn and then waits for the others. Where an answer has to wait longer (a large batch in a thread), or more was sent
+ahead than ``Limits.ahead``, the connection stops reading, so that a client cannot pile up work.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from trimtab.serving.settings import Limits
 
 LINGER_S = 2.0
 """After an early refusal what the client still sends is read and dropped for this long, so that it sees the answer."""
+ANSWERS_A_TURN = 16
+"""A connection that sent more ahead than this waits for the next turn of the event loop: others come first."""
 SWEEP_S = 0.25
 """Time-outs are looked at this often."""
 
@@ -122,6 +124,7 @@ class Connection(asyncio.Protocol):
         "_reading_since",
         "_received",
         "_refusal",
+        "_resting",
         "_server",
         "_tls",
         "_transport",
@@ -142,6 +145,8 @@ class Connection(asyncio.Protocol):
         self._queue: deque[Request] = deque()
         self._busy = False
         """An answer is under way; those after it have to wait."""
+        self._resting = False
+        """It had its share of this turn; the queue goes on in the next."""
         self._waiting: Request | None = None
         """The request whose answer comes when the turn ends."""
         self._idle_since = server.now
@@ -180,7 +185,7 @@ class Connection(asyncio.Protocol):
             self._check_head(len(data))
             if self._reading_since is None:
                 self._reading_since = self._loop.time()
-        if self._busy:
+        if self._busy or self._resting:
             if len(self._queue) > self._server.limits.ahead:
                 self._transport.pause_reading()
         elif self._paused_since is None:
@@ -197,7 +202,7 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._paused_since = None
-        if self._closing_since is None and not self._busy:
+        if self._closing_since is None and not self._busy and not self._resting:
             self._transport.resume_reading()
             self._answer_queue()
 
@@ -288,8 +293,12 @@ class Connection(asyncio.Protocol):
 
     def _answer_queue(self) -> None:
         """Answer requests in order until one has to wait; everything ready goes out in one write."""
-        server, out = self._server, []
+        server = self._server
+        out: list[bytes] = []
         while self._queue and not self._busy and self._closing_since is None:
+            if len(out) >= ANSWERS_A_TURN:
+                self._rest()
+                break
             request = self._queue.popleft()
             if request.started - server.turn() > server.limits.turn_s:
                 server.shed += 1
@@ -305,7 +314,7 @@ class Connection(asyncio.Protocol):
                 out.append(self._bytes(request, answer))
             else:
                 self._wait_for(request, answer)
-        if self._busy or (refusal := self._refusal) is None:
+        if self._busy or self._resting or (refusal := self._refusal) is None:
             pass
         elif self._closing_since is None:
             self._closing_since = self._loop.time()
@@ -317,8 +326,27 @@ class Connection(asyncio.Protocol):
             if self._closing_since is not None:
                 self._finish()
 
+    def _rest(self) -> None:
+        self._resting = True
+        self._transport.pause_reading()
+        self._loop.call_soon(self._after_rest)
+
+    def _after_rest(self) -> None:
+        self._resting = False
+        if self._transport.is_closing() or self._paused_since is not None:
+            return
+        self._answer_queue()
+        self._read_on()
+
+    def _read_on(self) -> None:
+        """Take more from the socket, unless something holds it up."""
+        held = self._busy or self._resting or self._paused_since is not None or self._closing_since is not None
+        if not held and not self._transport.is_reading():
+            self._transport.resume_reading()
+
     def _bytes(self, request: Request, answer: Answer) -> bytes:
-        keep = request.keep_alive and not self._server.draining and not self._ended
+        last = self._ended and not self._queue
+        keep = request.keep_alive and not self._server.draining and not last
         if not keep:
             self._closing_since = self._loop.time()
         if keep and answer.__class__ is bytes and request.method != b"HEAD":
@@ -341,8 +369,7 @@ class Connection(asyncio.Protocol):
             self._answer_queue()
         else:
             self._idle_since = self._server.now
-        if not self._busy and self._paused_since is None and self._closing_since is None and not transport.is_reading():
-            transport.resume_reading()
+        self._read_on()
 
     def _check_head(self, received: int) -> None:
         if self._head_done:
